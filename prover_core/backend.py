@@ -1,0 +1,105 @@
+"""What a device must do for us. `reference`, `cpu` and `cuda` implement `Backend`; everything above speaks only this.
+
+All methods are pure functions of their arguments, safe to call from several threads at once, and release the GIL.
+`threads` bounds the cores one call may use.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .types import FrMontVector, FrVector, G1Point, G1Vector, G2Point, G2Vector
+
+P = TypeVar("P", covariant=True)
+
+
+class Accumulator(Protocol[P]):
+    """The open state of a streaming MSM over fixed bases. Not thread-safe; `finish` may be called once.
+
+    Buckets stay open between calls and are reduced in `finish`, so that m calls cost little more than one.
+    """
+
+    def add(self, start: int, scalars: FrVector) -> None:
+        """Adds sum of scalars[i] * bases[start + i]. `InvalidInputError` if the range leaves the bases."""
+
+    def add_point(self, point: G1Point | G2Point) -> None:
+        """Adds one point of the accumulator's own group (a partial computed elsewhere)."""
+
+    def finish(self) -> P:
+        """The sum, affine. O(2^c * windows) group additions."""
+
+
+class Matrix(Protocol):
+    """A sparse matrix over Fr prepared for products with canonical vectors."""
+
+    rows: int
+
+    def product(self, witness: FrVector, first_row: int = 0, rows: int | None = None) -> FrMontVector:
+        """Montgomery M[first_row : first_row + rows] * w. One field product a non-zero entry that is not 1 or -1."""
+
+
+class Backend(Protocol):
+    """One device's arithmetic."""
+
+    @property
+    def name(self) -> str:
+        """`reference`, `cpu` or `cuda`."""
+
+    @property
+    def device(self) -> str:
+        """For people: model, instruction set or GPU, threads."""
+
+    def fr_to_montgomery(self, v: FrVector) -> FrMontVector: ...
+
+    def fr_from_montgomery(self, v: FrMontVector) -> FrVector: ...
+
+    def fr_mul(self, a: FrMontVector, b: FrMontVector) -> FrMontVector:
+        """Elementwise product."""
+
+    def ntt(self, v: FrMontVector, *, inverse: bool = False) -> FrMontVector:
+        """Evaluations at w^i of the polynomial with coefficients v (inverse: the reverse, 1/n included).
+
+        Natural order in and out; n a power of two up to 2^28; w = 5^((r-1)/n), as in snarkjs. Cost n/2 log2 n products.
+        """
+
+    def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
+        """Groth16's H scalars: (A B - C) at the odd points w_{2n}^{2i+1}, i < n, canonical, for the `.zkey` H bases.
+
+        a, b, c: evaluations on the n-point domain (c = None means a * b elementwise). Six NTTs of size n.
+        """
+
+    def g1_msm(self, bases: G1Vector, scalars: FrVector) -> G1Point: ...
+
+    def g2_msm(self, bases: G2Vector, scalars: FrVector) -> G2Point: ...
+
+    def g1_accumulator(self, bases: G1Vector) -> Accumulator[G1Point]: ...
+
+    def g2_accumulator(self, bases: G2Vector) -> Accumulator[G2Point]: ...
+
+    def g1_fixed_base(self, base: G1Point, scalars: FrVector) -> G1Vector:
+        """[scalars[i] * base]; one table, then about 254/c batch-affine additions a scalar."""
+
+    def g2_fixed_base(self, base: G2Point, scalars: FrVector) -> G2Vector: ...
+
+    def matrix(
+        self,
+        rows: int,
+        cols: int,
+        row_start: npt.NDArray[np.uint64],
+        col: npt.NDArray[np.uint32],
+        value_index: npt.NDArray[np.uint32],
+        values: FrVector,
+    ) -> Matrix:
+        """CSR over a table of distinct values: entries of row i are row_start[i] .. row_start[i + 1]."""
+
+    def pairing_product_is_one(self, g1: G1Vector, g2: G2Vector) -> bool:
+        """Whether the product of e(g1[i], g2[i]) is 1. Points must be valid; infinity contributes 1."""
+
+    def g1_valid(self, points: G1Vector) -> npt.NDArray[np.bool_]:
+        """Per point: canonical coordinates, on the curve or infinity (G1 has cofactor 1)."""
+
+    def g2_valid(self, points: G2Vector) -> npt.NDArray[np.bool_]:
+        """Per point: canonical coordinates, on the twist, and in the subgroup of order r; or infinity."""
