@@ -1,0 +1,1 @@
+"""The cloud aggregator: takes chunks, finishes proofs, verifies batches, stores results."""

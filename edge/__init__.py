@@ -1,0 +1,1 @@
+"""The edge daemon: takes jobs, makes witnesses, streams ordered chunks."""

@@ -1,0 +1,1 @@
+"""Generated from protos/hybrid_prover/v1 by tools/generate_stubs.py; do not edit."""
