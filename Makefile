@@ -1,0 +1,89 @@
+# Everything sets itself up: Python >= 3.11, a C++20 compiler and make are all that is assumed.
+#   make demo      one cloud, two edges, a block of rollup operations: proved, verified, timed
+#   make test      all tests but the slow ones        make test-slow  those
+#   make check     format, lint, types, generated files: fails on a difference
+#   make generate  writes the generated files anew    make format     formats and fixes
+#   make bench     the published figures, if bench/ has them
+#   make clean     removes what was built
+# Arguments: ARGS="..." goes to the demo, to pytest or to the benchmark. VERBOSE=1 shows logs. PYTHON=... picks an interpreter.
+
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ifndef PYTHON
+PYTHON := $(firstword $(foreach p,python3.11 python3.12 python3.13 python3.14 python3 python,\
+            $(shell $(p) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 </dev/null && echo $(p))))
+endif
+VENV := .venv
+BIN := $(VENV)/bin
+STEP := ./tools/step.sh
+STAMPS := $(VENV)/stamps
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PACKAGES := prover_core edge cloud hybrid_prover examples
+SOURCES := prover_core edge cloud hybrid_prover examples tests tools $(wildcard bench)
+NATIVE := $(shell find prover_core/native \( -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name '*.inc' \
+            -o -name CMakeLists.txt -o -name '*.cmake' \) 2>/dev/null)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
+
+.PHONY: help demo test test-slow check format generate bench clean install dev
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+$(STAMPS)/venv:
+	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found: install one or pass PYTHON=/path/to/python" >&2; exit 1; }
+	@command -v c++ >/dev/null || command -v g++ >/dev/null || command -v clang++ >/dev/null || test -n "$$CXX" || \
+	  { echo "no C++20 compiler found: install g++ >= 11 or clang++ >= 14, or set CXX" >&2; exit 1; }
+	@$(STEP) "virtual environment ($(PYTHON))" $(PYTHON) -m venv $(VENV)
+	@$(STEP) "build tools" $(BIN)/python -m pip install --upgrade "pip>=25.1" "scikit-build-core>=0.11" "nanobind>=2.4" \
+	  "cmake>=3.26" "ninja>=1.11"
+	@mkdir -p $(STAMPS) && touch $@
+
+# Editable: Python sources are used where they lie, so only native sources and pyproject.toml ask for another install.
+$(STAMPS)/install: $(STAMPS)/venv pyproject.toml $(NATIVE)
+	@$(STEP) "native build and packages" env PATH="$(CURDIR)/$(BIN):$$PATH" \
+	  $(BIN)/python -m pip install --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/dev: $(STAMPS)/install pyproject.toml
+	@$(STEP) "development tools" $(BIN)/python -m pip install --group dev
+	@touch $@
+
+install: $(STAMPS)/install
+
+dev: $(STAMPS)/dev
+
+demo: $(STAMPS)/install
+	@$(BIN)/hybrid-prover demo $(ARGS)
+
+test: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(STAMPS)/dev
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(STAMPS)/dev
+	@$(STEP) "format (ruff)" $(BIN)/ruff format --check $(SOURCES)
+	@$(STEP) "lint (ruff)" $(BIN)/ruff check $(SOURCES)
+	@$(STEP) "types (mypy --strict)" $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
+	@$(STEP) "generated stubs" $(BIN)/python tools/generate_stubs.py --check
+	@$(STEP) "derived constants" $(BIN)/python prover_core/native/params/derive.py --check
+
+format: $(STAMPS)/dev
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+generate: $(STAMPS)/dev
+	@$(STEP) "stubs from protos" $(BIN)/python tools/generate_stubs.py
+	@$(STEP) "constants of the native engine" $(BIN)/python prover_core/native/params/derive.py
+
+bench: $(STAMPS)/dev
+	@ls bench/*.py >/dev/null 2>&1 || { echo "no benchmarks yet: bench/ is empty" >&2; exit 1; }
+	@set -e; for b in $(filter-out bench/_%,$(wildcard bench/*.py)); do $(BIN)/python $$b $(ARGS); done
+
+clean:
+	@rm -rf $(VENV) build dist .cache .demo demo-result .mypy_cache .ruff_cache .pytest_cache .hypothesis tests/node/node_modules
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
