@@ -1,0 +1,102 @@
+"""Everything an operator can set, in one frozen value; the command line, the environment and TOML are made from it."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+from prover_core.errors import InvalidInputError
+
+MIB = 1 << 20
+
+MESSAGE_OVERHEAD_BYTES = 64 << 10
+"""Room beside a chunk's payload in one gRPC message."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address reaches this machine only; names other than `localhost` do not count."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class CloudConfig:
+    """Settings of a cloud aggregator. `InvalidInputError` names the field whose value cannot serve."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Plain text is spoken, so it must be a loopback address."""
+    port: int = 7600
+    """TCP port to listen on; 0 takes any free one."""
+    data_dir: Path = Path("hybrid-prover-cloud")
+    """Folder of the database, the artifacts and the chunk logs; made if missing. One process may use it at a time."""
+    backend: str = ""
+    """Backend to prove with (`cpu`, `cuda`, `reference`); empty chooses the best one here."""
+    threads: int = 0
+    """Cores that one native call may use; 0 means all of this machine."""
+    workers: int = 2
+    """Segments worked on at the same moment, each by a thread of its own."""
+    max_open_segments: int = 32
+    """Segments whose accumulators are held in memory; the others wait in their chunk logs."""
+    loaded_keys: int = 8
+    """Proving keys kept mapped; the least recently used one is let go."""
+    max_chunk_bytes: int = 1 * MIB
+    """Largest chunk payload taken. gRPC messages up to 64 KiB above the larger of this and 1 MiB are read."""
+    session_credit_bytes: int = 16 * MIB
+    """Payload bytes that one session may have in flight, received but not yet durable included."""
+    ingest_memory_bytes: int = 256 * MIB
+    """Payload bytes in flight over all sessions: bounds the memory of the ingest however slow disk and prover are."""
+    backlog_bytes: int = 64 << 30
+    """Disk that the witnesses of unfinished segments may need; a job that would exceed it is told to come later."""
+    max_segments: int = 4096
+    """Segments a job may have."""
+    max_artifact_bytes: int = 16 << 30
+    """Largest artifact (`.zkey`, `.r1cs`, witness program) taken."""
+    batch_size: int = 64
+    """A batch of leaf proofs is verified as soon as it has this many."""
+    batch_age_ms: int = 250
+    """A batch is verified at the latest this many milliseconds after its first proof."""
+    drain_grace_seconds: float = 20.0
+    """On shutdown, how long running proofs may take to finish; what remains resumes at the next start."""
+    retry_after_ms: int = 1000
+    """What clients are told to wait when they are turned away for now."""
+    log_level: str = "info"
+    """Least severe level logged: `debug`, `info`, `warning` or `error`."""
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.host):
+            raise InvalidInputError(
+                f"the cloud speaks plain text and listens on loopback only; {self.host!r} is not a loopback address",
+                field="host",
+            )
+        if not 0 <= self.port < 1 << 16:
+            raise InvalidInputError(f"port {self.port} is not a TCP port", field="port")
+        for name in (
+            "workers", "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
+            "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
+        ):  # fmt: skip
+            if getattr(self, name) < 1:
+                raise InvalidInputError(f"{name} must be at least 1", field=name)
+        for name in ("threads", "batch_age_ms", "drain_grace_seconds", "retry_after_ms"):
+            if getattr(self, name) < 0:
+                raise InvalidInputError(f"{name} must not be negative", field=name)
+        if self.session_credit_bytes < self.max_chunk_bytes:
+            raise InvalidInputError("a session's credit must cover at least one chunk", field="session_credit_bytes")
+        if self.ingest_memory_bytes < self.session_credit_bytes:
+            raise InvalidInputError("ingest_memory_bytes must cover at least one session", field="ingest_memory_bytes")
+        if self.log_level not in ("debug", "info", "warning", "error"):
+            raise InvalidInputError(f"unknown log level {self.log_level!r}", field="log_level")
+
+    @property
+    def address(self) -> str:
+        """`host:port` as gRPC writes it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Largest gRPC message read or written."""
+        return max(self.max_chunk_bytes, MIB) + MESSAGE_OVERHEAD_BYTES
