@@ -1,1 +1,120 @@
-"""What users import and run: the client SDK, the command line and the generated wire stubs."""
+"""What users import and run: the client SDK, the command line and the generated wire stubs.
+
+The exports below load on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .client import JobHandle, ProverClient
+    from .errors import (
+        ClientError,
+        ConflictError,
+        DataLossError,
+        DeadlineError,
+        InvalidRequestError,
+        JobCancelledError,
+        JobFailedError,
+        NotFoundError,
+        OverloadedError,
+        PermissionDeniedError,
+        PreconditionError,
+        UnavailableError,
+    )
+    from .model import (
+        CircuitInfo,
+        Job,
+        JobResult,
+        JobState,
+        LeafProof,
+        Link,
+        PhaseTiming,
+        Placement,
+        Problem,
+        Segment,
+        SegmentState,
+        SegmentStatus,
+    )
+    from .retry import RetryPolicy
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "client": ("JobHandle", "ProverClient"),
+    "errors": (
+        "ClientError",
+        "ConflictError",
+        "DataLossError",
+        "DeadlineError",
+        "InvalidRequestError",
+        "JobCancelledError",
+        "JobFailedError",
+        "NotFoundError",
+        "OverloadedError",
+        "PermissionDeniedError",
+        "PreconditionError",
+        "UnavailableError",
+    ),
+    "model": (
+        "CircuitInfo",
+        "Job",
+        "JobResult",
+        "JobState",
+        "LeafProof",
+        "Link",
+        "PhaseTiming",
+        "Placement",
+        "Problem",
+        "Segment",
+        "SegmentState",
+        "SegmentStatus",
+    ),
+    "retry": ("RetryPolicy",),
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "CircuitInfo",
+    "ClientError",
+    "ConflictError",
+    "DataLossError",
+    "DeadlineError",
+    "InvalidRequestError",
+    "Job",
+    "JobCancelledError",
+    "JobFailedError",
+    "JobHandle",
+    "JobResult",
+    "JobState",
+    "LeafProof",
+    "Link",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "PhaseTiming",
+    "Placement",
+    "PreconditionError",
+    "Problem",
+    "ProverClient",
+    "RetryPolicy",
+    "Segment",
+    "SegmentState",
+    "SegmentStatus",
+    "UnavailableError",
+    "__version__",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Loads an export from its module on first use."""
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{module}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

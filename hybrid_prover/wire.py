@@ -1,0 +1,154 @@
+"""Between wire messages and plain values; also for the services, so that both ends agree on the bytes.
+
+Coordinates are 32 bytes, big-endian, canonical (below q), G2 in the order of EIP-197: x.c1, x.c0, y.c1, y.c0.
+"""
+
+from __future__ import annotations
+
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
+from prover_core.errors import InvalidInputError
+from prover_core.groth16 import Proof
+from prover_core.types import Digest, FrVector, G1Point, G2Point, Q, R
+from prover_core.witness.program import Inputs, flatten_input
+
+from .errors import code_name, read_details
+from .model import (
+    CircuitInfo,
+    Job,
+    JobSpec,
+    JobState,
+    LeafProof,
+    Link,
+    PhaseTiming,
+    Placement,
+    Problem,
+    SegmentState,
+    SegmentStatus,
+)
+
+
+def _coordinates(raw: bytes, count: int, field: str) -> list[int]:
+    if len(raw) != 32 * count:
+        raise InvalidInputError(f"{field} needs {32 * count} bytes, not {len(raw)}", field=field)
+    values = [int.from_bytes(raw[i : i + 32], "big") for i in range(0, len(raw), 32)]
+    if any(v >= Q for v in values):
+        raise InvalidInputError(f"{field} has a coordinate that is not below q", field=field)
+    return values
+
+
+def _big(*values: int) -> bytes:
+    return b"".join(v.to_bytes(32, "big") for v in values)
+
+
+def proof_to_wire(proof: Proof) -> common_pb2.Groth16Proof:
+    """EIP-197 bytes of a proof."""
+    return common_pb2.Groth16Proof(
+        a=_big(proof.a.x, proof.a.y),
+        b=_big(proof.b.x[1], proof.b.x[0], proof.b.y[1], proof.b.y[0]),
+        c=_big(proof.c.x, proof.c.y),
+    )
+
+
+def proof_from_wire(message: common_pb2.Groth16Proof) -> Proof:
+    """Canonical coordinates or `InvalidInputError`; whether the points are on the curve is the verifier's question."""
+    a = _coordinates(message.a, 2, "proof.a")
+    b = _coordinates(message.b, 4, "proof.b")
+    c = _coordinates(message.c, 2, "proof.c")
+    return Proof(G1Point(a[0], a[1]), G2Point((b[1], b[0]), (b[3], b[2])), G1Point(c[0], c[1]))
+
+
+def publics_from_wire(message: common_pb2.LeafProof) -> tuple[int, ...]:
+    """Public signals as integers below r, or `InvalidInputError`."""
+    values = tuple(int.from_bytes(raw, "big") for raw in message.public_signals)
+    if any(len(raw) != 32 for raw in message.public_signals) or any(v >= R for v in values):
+        raise InvalidInputError("a public signal is not 32 bytes below r", field="public_signals")
+    return values
+
+
+def leaf_to_wire(proof: Proof, public_signals: tuple[int, ...] | list[int]) -> common_pb2.LeafProof:
+    """A leaf proof with its public signals, 32 big-endian bytes each."""
+    return common_pb2.LeafProof(proof=proof_to_wire(proof), public_signals=[_big(v) for v in public_signals])
+
+
+def inputs_to_wire(inputs: Inputs) -> list[job_pb2.InputSignal]:
+    """Every input flattened in row-major order, 32 little-endian bytes a value; errors name the signal."""
+    return [
+        job_pb2.InputSignal(name=name, values=FrVector.from_ints(flatten_input(name, value)).limbs.tobytes())
+        for name, value in inputs.items()
+    ]
+
+
+def spec_to_wire(spec: JobSpec) -> job_pb2.SubmitJobRequest:
+    """The submission of a job; `InvalidInputError` names segment and signal."""
+    segments = []
+    for index, segment in enumerate(spec.segments):
+        try:
+            inputs = inputs_to_wire(segment.inputs)
+        except InvalidInputError as e:
+            raise InvalidInputError(f"segment {index}: {e}", field=f"segments[{index}].inputs.{e.field}") from e
+        segments.append(job_pb2.SegmentSpec(circuit=segment.circuit.raw, inputs=inputs))
+    links = [
+        common_pb2.Link(
+            from_segment=link.from_segment,
+            from_signal=link.from_signal,
+            to_segment=link.to_segment,
+            to_signal=link.to_signal,
+        )
+        for link in spec.links
+    ]
+    return job_pb2.SubmitJobRequest(
+        name=spec.name, placement=f"PLACEMENT_{spec.placement.name}", segments=segments, links=links
+    )
+
+
+def problem_from_wire(status: status_pb2.Status) -> Problem:
+    """Code, message, field and segment of a google.rpc.Status."""
+    details = read_details(status)
+    return Problem(code_name(status.code), status.message, details.field, details.segment)
+
+
+def _segment(message: job_pb2.SegmentStatus) -> SegmentStatus:
+    return SegmentStatus(
+        index=message.index,
+        circuit=Digest(message.circuit),
+        state=SegmentState(message.state),
+        wires_acked=message.wires_acked,
+        wires=message.wires,
+        timings=tuple(PhaseTiming(t.phase, t.start_unix_nanos / 1e9, t.duration_nanos / 1e9) for t in message.timings),
+        problem=problem_from_wire(message.error) if message.HasField("error") else None,
+    )
+
+
+def job_from_wire(message: job_pb2.Job) -> Job:
+    """One job as it stands."""
+    return Job(
+        id=Digest(message.job_id),
+        name=message.name,
+        placement=Placement(message.placement),
+        state=JobState(message.state),
+        segments=tuple(_segment(s) for s in message.segments),
+        links=tuple(Link(k.from_segment, k.from_signal, k.to_segment, k.to_signal) for k in message.links),
+        accepted=message.accepted_unix_nanos / 1e9,
+        ended=message.ended_unix_nanos / 1e9 if message.ended_unix_nanos else None,
+        revision=message.revision,
+        problem=problem_from_wire(message.error) if message.HasField("error") else None,
+    )
+
+
+def leaf_from_wire(circuit: bytes, message: common_pb2.LeafProof) -> LeafProof:
+    """A leaf proof; `InvalidInputError` where an encoding is not canonical."""
+    return LeafProof(Digest(circuit), proof_from_wire(message.proof), publics_from_wire(message))
+
+
+def circuit_from_wire(message: circuit_pb2.Circuit) -> CircuitInfo:
+    """A circuit as the service describes it."""
+    return CircuitInfo(
+        digest=Digest(message.digest),
+        name=message.name,
+        wires=message.wires,
+        constraints=message.constraints,
+        public_signals=message.public_signals,
+        insecure_setup=message.insecure_setup,
+    )
