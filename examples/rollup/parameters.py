@@ -1,0 +1,29 @@
+"""The sizes of the rollup. Circuits and executor read the same constants, so that they cannot drift apart."""
+
+from __future__ import annotations
+
+import hashlib
+
+from prover_core.types import R
+
+ACCOUNT_DEPTH = 16
+"""65,536 accounts."""
+TOKEN_DEPTH = 4
+"""16 tokens; every account holds a tree of balances by token."""
+POOL_DEPTH = 12
+"""4,096 pools."""
+AMOUNT_BITS = 96
+"""Amounts, balances and reserves are below 2^96; a product of two and a fee stays below 2^206, far from r."""
+NONCE_BITS = 64
+FEE_SCALE = 10_000
+"""Pool fees are in basis points: 30 is 0.3 %."""
+FEE_BITS = 14
+"""2^14 > FEE_SCALE."""
+MAX_INSTRUCTIONS = 15
+"""An operation has at most this many instructions, and so one segment more."""
+
+NATIVE = 0
+"""The native token; every other token is ERC-20-like."""
+
+DOMAIN = int.from_bytes(hashlib.sha256(b"hybrid-prover/examples/rollup/operation/v1").digest(), "big") % R
+"""First input of every operation digest, so that a signature means nothing elsewhere."""
