@@ -1,0 +1,178 @@
+"""Proving, as Groth (eprint 2016/260, section 3.2) writes it, in a form that grows while the witness arrives.
+
+    A = α + Σ a_i u_i(τ) + r δ
+    B = β + Σ a_i v_i(τ) + s δ
+    C = (Σ_{i>l} a_i (β u_i(τ) + α v_i(τ) + w_i(τ)) + h(τ) t(τ)) / δ + A s + B r - r s δ
+
+All sums over wires a_i are linear, so each chunk of the witness adds its share the moment it comes; only h(τ) t(τ)
+needs the whole witness.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from typing import Final
+
+import numpy as np
+
+from ..backend import Backend
+from ..errors import BackendError, InvalidInputError, StreamOrderError, UnsatisfiedError, VerificationError
+from ..r1cs import R1cs
+from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
+from ..witness.rows import first_broken_row, label_of
+from .keys import Proof, ProvingKey
+from .quotient import Quotient
+from .verify import verify
+
+log = logging.getLogger(__name__)
+
+_BLINDING: Final = b"hybrid-prover groth16 blinding v1"
+
+
+class StreamingProver:
+    """One proof under construction. Not thread-safe; many may run at once over one key.
+
+    Memory: the witness (32 bytes a wire) and the open buckets of four sums. The key's matrices are prepared once a
+    backend and shared.
+    """
+
+    def __init__(self, key: ProvingKey, backend: Backend, *, r1cs: R1cs | None = None) -> None:
+        """With `r1cs`, a proof that fails its check is blamed on the row that the witness breaks, or on the device."""
+        if key.insecure:
+            log.warning("proving with an insecure key (single-party setup): not for production")
+        self._key = key
+        self._backend = backend
+        self._r1cs = r1cs
+        self._quotient = Quotient.of(key, backend)
+        self._witness = np.zeros((key.n_vars, 4), dtype=np.uint64)
+        self._covered = np.zeros(key.n_vars, dtype=np.bool_)
+        self._finished = False
+        self._sum_a = backend.g1_accumulator(key.a)
+        self._sum_b1 = backend.g1_accumulator(key.b1)
+        self._sum_b2 = backend.g2_accumulator(key.b2)
+        self._sum_l = backend.g1_accumulator(key.l)
+
+    @property
+    def missing(self) -> int:
+        """How many wires have not come yet."""
+        return int(self._key.n_vars - np.count_nonzero(self._covered))
+
+    def add(self, offset: int, wires: FrVector) -> None:
+        """Takes wires offset .. offset + len(wires), in any order of chunks; four partial MSMs of that length.
+
+        `StreamOrderError` for a wire that already came or lies outside the circuit, `InvalidInputError` for a value
+        that is not below r, `UnsatisfiedError` if wire 0 is not one. Nothing is changed by a refused chunk.
+        """
+        end = offset + len(wires)
+        if self._finished:
+            raise StreamOrderError("the proof is already finished")
+        if not 0 <= offset <= end <= self._key.n_vars:
+            raise StreamOrderError(f"wires {offset} to {end} leave the circuit's {self._key.n_vars}", field="offset")
+        if self._covered[offset:end].any():
+            again = offset + int(np.argmax(self._covered[offset:end]))
+            raise StreamOrderError(f"wire {again} came twice", field="offset")
+        if (bad := wires.first_non_canonical()) is not None:
+            raise InvalidInputError(f"wire {offset + bad} is not a canonical scalar", field=f"[{bad}]")
+        if offset == 0 < end and wires.limbs[0].tolist() != [1, 0, 0, 0]:
+            raise UnsatisfiedError("wire 0 of the witness is not one", field="wires")
+        self._covered[offset:end] = True
+        self._witness[offset:end] = wires.limbs
+        self._sum_a.add(offset, wires)
+        self._sum_b1.add(offset, wires)
+        self._sum_b2.add(offset, wires)
+        private = self._key.n_public + 1
+        if end > private:
+            first = max(offset, private)
+            self._sum_l.add(first - private, wires[first - offset :])
+
+    @property
+    def publics(self) -> list[int]:
+        """The public signals, wires 1 .. l. `StreamOrderError` before they have all come."""
+        head = slice(1, self._key.n_public + 1)
+        if not self._covered[head].all():
+            raise StreamOrderError("the public signals have not all come yet")
+        return FrVector(np.ascontiguousarray(self._witness[head])).to_ints()
+
+    def finish(self, entropy: bytes | None = None) -> Proof:
+        """The proof, verified; once every wire has come. Two sparse products, six NTTs, one MSM of size n, one check.
+
+        `entropy`, at least 32 bytes, makes r and s reproducible (they also depend on the key and the whole witness, so
+        that using it twice reveals nothing); None draws them from the operating system.
+
+        `StreamOrderError` for missing wires; `UnsatisfiedError` if the witness breaks a constraint; `BackendError` if
+        the device is known to have erred.
+        """
+        if self._finished:
+            raise StreamOrderError("the proof is already finished")
+        if not self._covered.all():
+            raise StreamOrderError(f"wire {int(np.argmin(self._covered))} is missing", field="offset")
+        self._finished = True
+        key, backend, witness = self._key, self._backend, FrVector(self._witness)
+        r, s = _blinding(entropy, key.verification_key.digest, witness)
+
+        sum_h = backend.g1_msm(key.h, self._quotient.scalars(witness, backend))
+        a = _g1_sum(backend, (1, key.alpha1), (1, self._sum_a.finish()), (r, key.delta1))
+        b = _g2_sum(backend, (1, key.beta2), (1, self._sum_b2.finish()), (s, key.delta2))
+        b1 = _g1_sum(backend, (1, key.beta1), (1, self._sum_b1.finish()), (s, key.delta1))
+        c = _g1_sum(backend, (1, self._sum_l.finish()), (1, sum_h), (s, a), (r, b1), (-r * s % R, key.delta1))
+
+        proof = Proof(a, b, c)
+        try:
+            verify(key.verification_key, proof, self.publics, backend)
+        except VerificationError as e:
+            raise self._blame(witness) from e
+        return proof
+
+    def _blame(self, witness: FrVector) -> UnsatisfiedError | BackendError:
+        if self._r1cs is None:
+            return UnsatisfiedError(
+                "the proof does not verify: the witness breaks a constraint, or the device erred "
+                "(give the R1CS to learn which)"
+            )
+        row = first_broken_row(self._r1cs, witness, self._backend)
+        if row is None:
+            return BackendError(
+                f"the witness satisfies the circuit, but the proof made by {self._backend.name} does not verify: "
+                "the device erred, or the key is not this circuit's"
+            )
+        label = label_of(self._r1cs, row)
+        return UnsatisfiedError(
+            f"the witness breaks constraint {row}" + (f" ({label})" if label else ""), row=row, label=label
+        )
+
+
+def prove(
+    key: ProvingKey, witness: FrVector, backend: Backend, entropy: bytes | None = None, *, r1cs: R1cs | None = None
+) -> Proof:
+    """One proof of a complete witness (wire 0 first), verified; `StreamingProver` with a single chunk.
+
+    `InvalidInputError` if the witness is not of the circuit's length, otherwise as `StreamingProver`.
+    """
+    if len(witness) != key.n_vars:
+        raise InvalidInputError(f"the witness has {len(witness)} wires, the key {key.n_vars}", field="witness")
+    prover = StreamingProver(key, backend, r1cs=r1cs)
+    prover.add(0, witness)
+    return prover.finish(entropy)
+
+
+def _blinding(entropy: bytes | None, key: Digest, witness: FrVector) -> tuple[int, int]:
+    """(r, s), uniform to within 2^-250."""
+    if entropy is None:
+        seed = os.urandom(64)
+    elif len(entropy) < 32:
+        raise InvalidInputError("entropy for blinding needs at least 32 bytes", field="entropy")
+    else:
+        # Binding the witness keeps (r, s) apart where one seed serves two statements, as RFC 6979 does for nonces.
+        seed = Digest.of(entropy, key.raw, witness.limbs.reshape(-1).view(np.uint8).data).raw
+    raw = hashlib.shake_256(_BLINDING + seed).digest(128)
+    return int.from_bytes(raw[:64], "little") % R, int.from_bytes(raw[64:], "little") % R
+
+
+def _g1_sum(backend: Backend, *terms: tuple[int, G1Point]) -> G1Point:
+    return backend.g1_msm(g1_vector([p for _, p in terms]), FrVector.from_ints([k for k, _ in terms]))
+
+
+def _g2_sum(backend: Backend, *terms: tuple[int, G2Point]) -> G2Point:
+    return backend.g2_msm(g2_vector([p for _, p in terms]), FrVector.from_ints([k for k, _ in terms]))
