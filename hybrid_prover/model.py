@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from prover_core.types import Digest
 
 if TYPE_CHECKING:
-    from prover_core.groth16 import Proof
+    from prover_core.groth16.keys import Proof
     from prover_core.witness.program import Inputs
 
 

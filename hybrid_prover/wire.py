@@ -9,8 +9,8 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
 from prover_core.errors import InvalidInputError
-from prover_core.groth16 import Proof
-from prover_core.types import Digest, FrVector, G1Point, G2Point, Q, R
+from prover_core.groth16.keys import Proof
+from prover_core.types import Digest, FrVector, R
 from prover_core.witness.program import Inputs, flatten_input
 
 from .errors import code_name, read_details
@@ -29,34 +29,22 @@ from .model import (
 )
 
 
-def _coordinates(raw: bytes, count: int, field: str) -> list[int]:
-    if len(raw) != 32 * count:
-        raise InvalidInputError(f"{field} needs {32 * count} bytes, not {len(raw)}", field=field)
-    values = [int.from_bytes(raw[i : i + 32], "big") for i in range(0, len(raw), 32)]
-    if any(v >= Q for v in values):
-        raise InvalidInputError(f"{field} has a coordinate that is not below q", field=field)
-    return values
-
-
-def _big(*values: int) -> bytes:
-    return b"".join(v.to_bytes(32, "big") for v in values)
+def _big(value: int) -> bytes:
+    return value.to_bytes(32, "big")
 
 
 def proof_to_wire(proof: Proof) -> common_pb2.Groth16Proof:
     """EIP-197 bytes of a proof."""
-    return common_pb2.Groth16Proof(
-        a=_big(proof.a.x, proof.a.y),
-        b=_big(proof.b.x[1], proof.b.x[0], proof.b.y[1], proof.b.y[0]),
-        c=_big(proof.c.x, proof.c.y),
-    )
+    raw = proof.to_bytes()
+    return common_pb2.Groth16Proof(a=raw[:64], b=raw[64:192], c=raw[192:])
 
 
 def proof_from_wire(message: common_pb2.Groth16Proof) -> Proof:
     """Canonical coordinates or `InvalidInputError`; whether the points are on the curve is the verifier's question."""
-    a = _coordinates(message.a, 2, "proof.a")
-    b = _coordinates(message.b, 4, "proof.b")
-    c = _coordinates(message.c, 2, "proof.c")
-    return Proof(G1Point(a[0], a[1]), G2Point((b[1], b[0]), (b[3], b[2])), G1Point(c[0], c[1]))
+    for name, raw, size in (("a", message.a, 64), ("b", message.b, 128), ("c", message.c, 64)):
+        if len(raw) != size:
+            raise InvalidInputError(f"proof.{name} needs {size} bytes, not {len(raw)}", field=f"proof.{name}")
+    return Proof.from_bytes(message.a + message.b + message.c)
 
 
 def publics_from_wire(message: common_pb2.LeafProof) -> tuple[int, ...]:

@@ -1,0 +1,203 @@
+"""`submit` and `status`: jobs at a service, from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from hybrid_prover.client import JobHandle, ProverClient
+from hybrid_prover.model import Job, Placement, Segment, SegmentState
+from hybrid_prover.results import write_leaf
+from prover_core.errors import InvalidInputError
+from prover_core.types import Digest
+
+from .output import Output
+
+EDGE = "127.0.0.1:7500"
+
+
+def describe(job: Job) -> dict[str, object]:
+    """A job as JSON."""
+    return {
+        "job": str(job.id),
+        "name": job.name,
+        "placement": job.placement.name.lower(),
+        "state": job.state.name.lower(),
+        "problem": _problem(job.problem),
+        "segments": [
+            {
+                "index": s.index,
+                "circuit": str(s.circuit),
+                "state": s.state.name.lower(),
+                "wires": s.wires,
+                "wires_acked": s.wires_acked,
+                "timings": {t.phase: t.seconds for t in s.timings},
+                "problem": _problem(s.problem),
+            }
+            for s in job.segments
+        ],
+        "seconds": job.ended - job.accepted if job.ended else None,
+    }
+
+
+def _problem(problem: object) -> dict[str, object] | None:
+    if problem is None:
+        return None
+    return {name: getattr(problem, name) for name in ("code", "message", "field", "segment")}
+
+
+def progress_line(job: Job) -> str:
+    """One line: state, and how many segments stand where."""
+    counts = [f"{job.count(state)} {state.name.lower()}" for state in SegmentState if job.count(state)]
+    return f"{job.state.name.lower()}: {', '.join(counts)}"
+
+
+def submit(
+    *,
+    zkey: Path | None = None,
+    program: Annotated[Path | None, Parameter(name=["--program", "--wasm"])] = None,
+    r1cs: Path | None = None,
+    circuit: str = "",
+    inputs: Annotated[Path, Parameter(name=["--input", "--inputs"])],
+    target: str = EDGE,
+    placement: Literal["cloud", "private"] = "cloud",
+    name: str = "",
+    out: Path | None = None,
+    wait: Annotated[bool, Parameter(negative_bool="no-")] = True,
+    json: bool = False,
+) -> int:
+    """Submit a circuit instance to an edge and wait for its proof.
+
+    Parameters
+    ----------
+    zkey
+        Proving key; sent with the other artifacts if the edge does not have it.
+    program
+        Witness program: circom's .wasm, or a tape.
+    r1cs
+        Constraints; with them the edge names a broken constraint before anything is sent on.
+    circuit
+        Digest of a circuit registered before, instead of the files.
+    inputs
+        input.json, as for snarkjs. A list of objects is a job of several segments.
+    target
+        Address of the edge.
+    placement
+        `cloud`: the cloud sees the witness and proves. `private`: it sees proof and public signals only.
+    name
+        What to call the job.
+    out
+        Folder for proof.json and public.json (numbered folders for several segments).
+    wait
+        Follow the job to its end.
+    json
+        Print the outcome as JSON.
+    """
+    if bool(zkey) == bool(circuit):
+        raise InvalidInputError("give either --zkey (with --program) or --circuit", field="circuit")
+    output = Output(json)
+    given = _read_inputs(inputs)
+
+    async def work() -> int:
+        async with ProverClient(target) as client:
+            if zkey is None:
+                digest = Digest.parse(circuit)
+            else:
+                with output.step("circuit") as advance:
+                    known = await client.register_circuit(
+                        name=name or zkey.stem, zkey=zkey, r1cs=r1cs, program=program, progress=advance
+                    )
+                digest = known.digest
+                if known.insecure_setup:
+                    output.note("the key is from a development setup: its maker can forge proofs")
+            handle = await client.submit(
+                [Segment(digest, values) for values in given], placement=Placement[placement.upper()], name=name
+            )
+            output.say(f"job {handle.id}{'' if handle.created else ' (submitted before)'}")
+            if not wait:
+                output.result({"job": str(handle.id), "created": handle.created})
+                return 0
+            return await _follow(handle, output, out)
+
+    return asyncio.run(work())
+
+
+async def _follow(handle: JobHandle, output: Output, out: Path | None) -> int:
+    with output.step("proving") as advance:
+        async for job in handle.watch():
+            finished = job.count(SegmentState.VERIFIED, SegmentState.FAILED, SegmentState.CANCELLED)
+            advance(finished, len(job.segments))
+    result = await handle.result()
+    folders = []
+    if out is not None:
+        for index, leaf in enumerate(result.leaves):
+            folder = out if len(result.leaves) == 1 else out / f"{index:04d}"
+            write_leaf(folder, leaf)
+            folders.append(str(folder))
+    output.say(progress_line(job) + (f"; proofs in {out}" if out is not None else ""))
+    output.result(describe(job) | {"folders": folders})
+    return 0
+
+
+def _read_inputs(path: Path) -> list[dict[str, object]]:
+    try:
+        content = json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as e:
+        raise InvalidInputError(f"{path} is not JSON: {e}", field="input") from None
+    given = content if isinstance(content, list) else [content]
+    if not given or not all(isinstance(one, dict) for one in given):
+        raise InvalidInputError(f"{path} is neither an object of inputs nor a list of those", field="input")
+    return given
+
+
+def status(job: str = "", /, *, target: str = EDGE, limit: int = 20, watch: bool = False, json: bool = False) -> int:
+    """Show a job, or the newest jobs, of an edge or a cloud.
+
+    Parameters
+    ----------
+    job
+        Job id; all of the newest jobs if it is left out.
+    target
+        Address of the edge or cloud.
+    limit
+        How many jobs to list.
+    watch
+        Follow the job until it ends.
+    json
+        Print as JSON.
+    """
+    output = Output(json)
+
+    async def work() -> int:
+        async with ProverClient(target) as client:
+            if not job:
+                listed = await client.jobs(limit)
+                for one in listed:
+                    output.say(f"{one.id}  {one.name or '-'}  {progress_line(one)}")
+                output.result({"jobs": [describe(one) for one in listed]})
+                return 0
+            handle = client.job(job)
+            if watch:
+                async for shown in handle.watch():
+                    output.note(progress_line(shown))
+            else:
+                shown = await handle.status()
+            _show(shown, output)
+            return 1 if shown.problem else 0
+
+    return asyncio.run(work())
+
+
+def _show(job: Job, output: Output) -> None:
+    output.say(f"job {job.id}  {job.name or '-'}  {job.placement.name.lower()}  {progress_line(job)}")
+    for s in job.segments:
+        timings = ", ".join(f"{t.phase} {t.seconds * 1000:.0f} ms" for t in s.timings)
+        trouble = f"  {s.problem.code}: {s.problem.message}" if s.problem else ""
+        output.say(f"  segment {s.index}  {s.state.name.lower()}  {s.wires_acked}/{s.wires} wires  {timings}{trouble}")
+    if job.problem:
+        output.say(f"  {job.problem.code}: {job.problem.message}")
+    output.result(describe(job))

@@ -1,0 +1,26 @@
+"""`edge` and `cloud`: the two daemons, their settings taken from flags, environment and file as they are."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from cloud.config import CloudConfig
+from edge.config import EdgeConfig
+
+
+def edge(*, config: Annotated[EdgeConfig, Parameter(name="*")] = EdgeConfig()) -> int:  # noqa: B008
+    """Run an edge daemon until it is told to stop (SIGTERM or Ctrl-C): it finishes what runs, then ends."""
+    from edge.daemon import main
+
+    main(config)
+    return 0
+
+
+def cloud(*, config: Annotated[CloudConfig, Parameter(name="*")] = CloudConfig()) -> int:  # noqa: B008
+    """Run a cloud aggregator until it is told to stop (SIGTERM or Ctrl-C): it finishes what runs, then ends."""
+    from cloud.daemon import main
+
+    main(config)
+    return 0
