@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from prover_core.native import _native
 from prover_core.reference import ReferenceBackend
 from prover_core.reference.curve import G1, G2
 from prover_core.types import G1Point, G2Point, g1_vector, g2_vector
@@ -60,3 +61,11 @@ def test_pairing_on_the_oracle(case: dict[str, str]) -> None:
     oracle = ReferenceBackend()
     result = oracle.pairing_product_is_one(g1_vector([p for p, _ in points]), g2_vector([q for _, q in points]))
     assert int(result) == words(case["expected"])[0]
+
+
+@named("pairing")
+def test_pairing_on_native(case: dict[str, str]) -> None:
+    points = pairs(case["input"])
+    g1, g2 = g1_vector([p for p, _ in points]).limbs, g2_vector([q for _, q in points]).limbs
+    assert _native.g2_valid(g2).all()
+    assert int(_native.pairing_product_is_one(g1, g2)) == words(case["expected"])[0]
