@@ -1,0 +1,207 @@
+"""What the machine is told (events) and what it asks for (instructions). Plain values; wire messages are protobuf."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import common_pb2, uplink_pb2
+
+from .model import CircuitInfo, Job, Segment, SegmentKey
+
+# Events.
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message came on a connection; numbers of connections are never reused."""
+
+    connection: int
+    request: uplink_pb2.UplinkRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """A connection is gone, whoever ended it."""
+
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitKnown:
+    """A circuit is registered and can be proved."""
+
+    circuit: CircuitInfo
+
+
+@dataclass(frozen=True, slots=True)
+class JobSaved:
+    """The store has the job."""
+
+    job_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChunksDurable:
+    """All chunks of a segment below `next_sequence` are on disk, and its end if `ended`."""
+
+    key: SegmentKey
+    next_sequence: int
+    ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeafProved:
+    """The prover finished and checked a leaf proof."""
+
+    key: SegmentKey
+    leaf: common_pb2.LeafProof
+    timings: tuple[common_pb2.PhaseTiming, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentBroken:
+    """A segment cannot be proved or stored."""
+
+    key: SegmentKey
+    error: status_pb2.Status
+    timings: tuple[common_pb2.PhaseTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class BatchChecked:
+    """A batch of leaf proofs was verified; every member is in exactly one of the two."""
+
+    batch_id: bytes
+    good: tuple[SegmentKey, ...]
+    bad: tuple[SegmentKey, ...]
+    timing: common_pb2.PhaseTiming
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """The process is about to stop."""
+
+    retry_after_ms: int
+
+
+Event = (
+    Received
+    | Disconnected
+    | CircuitKnown
+    | JobSaved
+    | ChunksDurable
+    | LeafProved
+    | SegmentBroken
+    | BatchChecked
+    | Drain
+)
+
+# Instructions. Those of one answer are carried out in order, and none that follows a Save before the save is durable.
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    connection: int
+    response: uplink_pb2.UplinkResponse
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End a connection with this status."""
+
+    connection: int
+    error: status_pb2.Status
+
+
+@dataclass(frozen=True, slots=True)
+class SaveJob:
+    """Write the job and all its segments; answered by `JobSaved`."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSegment:
+    job: Job
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class SaveState:
+    """Write the job's own state, error and revision."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class AppendChunk:
+    """Write a chunk to its segment's log; answered by `ChunksDurable` or `SegmentBroken`."""
+
+    chunk: uplink_pb2.Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class AppendEnd:
+    """Write the end of a segment's witness to its log; answered like `AppendChunk`."""
+
+    key: SegmentKey
+    chunk_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The prover may read the segment's log up to `chunks`; `complete`: that is all of it."""
+
+    key: SegmentKey
+    circuit: CircuitInfo
+    chunks: int
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Stop any work on the segment and drop its log."""
+
+    key: SegmentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Verify:
+    """Put a leaf proof into a batch; answered by `BatchChecked`."""
+
+    key: SegmentKey
+    circuit: CircuitInfo
+    leaf: common_pb2.LeafProof
+
+
+@dataclass(frozen=True, slots=True)
+class LeavesComplete:
+    """The job waits for nothing but verification: its batches need not wait for more."""
+
+    job_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Whoever watches the job has something new to see."""
+
+    job_id: bytes
+
+
+Instruction = (
+    Send
+    | Close
+    | SaveJob
+    | SaveSegment
+    | SaveState
+    | AppendChunk
+    | AppendEnd
+    | Advance
+    | Discard
+    | Verify
+    | LeavesComplete
+    | Changed
+)
+SAVES = (SaveJob, SaveSegment, SaveState)

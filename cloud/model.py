@@ -1,0 +1,137 @@
+"""What the cloud knows of jobs and segments; the machine changes it, the store keeps it, the services show it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import common_pb2, job_pb2
+
+from .coverage import Coverage
+
+SegmentKey = tuple[bytes, int]
+"""(job id, index of the segment)."""
+
+QUEUED = job_pb2.SEGMENT_STATE_QUEUED
+UPLOADING = job_pb2.SEGMENT_STATE_UPLOADING
+PROVING = job_pb2.SEGMENT_STATE_PROVING
+PROVED = job_pb2.SEGMENT_STATE_PROVED
+VERIFIED = job_pb2.SEGMENT_STATE_VERIFIED
+FAILED = job_pb2.SEGMENT_STATE_FAILED
+CANCELLED = job_pb2.SEGMENT_STATE_CANCELLED
+
+RUNNING = job_pb2.JOB_STATE_RUNNING
+JOB_DONE = job_pb2.JOB_STATE_DONE
+JOB_FAILED = job_pb2.JOB_STATE_FAILED
+JOB_CANCELLED = job_pb2.JOB_STATE_CANCELLED
+
+OPEN_STATES = frozenset({QUEUED, UPLOADING})
+"""A segment in one of these still takes chunks or a proof."""
+ENDED_STATES = frozenset({VERIFIED, FAILED, CANCELLED})
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitInfo:
+    """What ordering and admission need to know of a circuit."""
+
+    digest: bytes
+    wires: int
+    n_public: int
+
+
+@dataclass(slots=True)
+class InFlight:
+    """A chunk on its way to the disk."""
+
+    sequence: int
+    wires: int
+    payload_bytes: int
+    session: bytes
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment as the cloud has it."""
+
+    index: int
+    circuit: CircuitInfo
+    state: job_pb2.SegmentState = QUEUED
+    received: int = 0
+    """The next chunk sequence number wanted."""
+    acked: int = 0
+    """Chunks below this are durable."""
+    wires_acked: int = 0
+    ended: bool = False
+    """The end of the witness has been received (durable once the state is PROVING)."""
+    digests: list[bytes] = field(default_factory=list)
+    """Of every chunk received, to tell duplicates from conflicts."""
+    coverage: Coverage = field(default_factory=Coverage)
+    in_flight: deque[InFlight] = field(default_factory=deque)
+    last_gap: int = -1
+    """Highest sequence number refused since the wanted one was asked for again; -1 if none is outstanding."""
+    leaf: common_pb2.LeafProof | None = None
+    batch_id: bytes = b""
+    error: status_pb2.Status | None = None
+    timings: list[common_pb2.PhaseTiming] = field(default_factory=list)
+    upload_started_nanos: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """One job as the cloud has it."""
+
+    job_id: bytes
+    name: str
+    placement: common_pb2.Placement
+    links: list[common_pb2.Link]
+    segments: list[Segment]
+    state: job_pb2.JobState = RUNNING
+    error: status_pb2.Status | None = None
+    accepted_nanos: int = 0
+    ended_nanos: int = 0
+    revision: int = 1
+    """Grows with every change; see `shown_revision`."""
+    durable: bool = False
+    """The store has the job; nothing about it is acknowledged before."""
+    subscribers: set[bytes] = field(default_factory=set)
+    """Sessions that opened the job and hear of its changes."""
+
+    @property
+    def shown_revision(self) -> int:
+        """State changes plus durable chunks: both survive a restart, so the sum never goes back."""
+        return self.revision + sum(s.acked for s in self.segments)
+
+    @property
+    def witness_bytes(self) -> int:
+        """Upper bound of the disk that its unfinished witnesses need."""
+        if self.state != RUNNING or self.placement == common_pb2.PLACEMENT_PRIVATE:
+            return 0
+        return sum(33 * s.circuit.wires for s in self.segments if s.state in OPEN_STATES or s.state == PROVING)
+
+
+def job_view(job: Job) -> job_pb2.Job:
+    """The job as clients see it."""
+    view = job_pb2.Job(
+        job_id=job.job_id,
+        name=job.name,
+        placement=job.placement,
+        state=job.state,
+        links=job.links,
+        error=job.error,
+        accepted_unix_nanos=job.accepted_nanos,
+        ended_unix_nanos=job.ended_nanos,
+        revision=job.shown_revision,
+    )
+    for segment in job.segments:
+        view.segments.add(
+            index=segment.index,
+            circuit=segment.circuit.digest,
+            state=segment.state,
+            wires_acked=segment.wires_acked,
+            wires=segment.circuit.wires,
+            error=segment.error,
+            timings=segment.timings,
+        )
+    return view
