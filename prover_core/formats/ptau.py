@@ -1,7 +1,7 @@
 """`.ptau`: powers of tau, the first phase of a ceremony; read only. Source: iden3/snarkjs, `src/powersoftau_*.js`.
 
-Sections: 1 header; 2 [τ^i]_1; 3 [τ^i]_2; 4 [α τ^i]_1; 5 [β τ^i]_1; 6 [β]_2; 7 contributions; and once prepared for phase 2,
-12 to 15: the same four in the Lagrange bases of every domain 2^0, 2^1, … one after the other.
+Sections: 1 header; 2 [τ^i]_1; 3 [τ^i]_2; 4 [α τ^i]_1; 5 [β τ^i]_1; 6 [β]_2; 7 contributions; and once prepared for
+phase 2, 12 to 15: the same four in the Lagrange bases of every domain 2^0, 2^1, … one after the other.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ def verify(vk: VerificationKey, proof: Proof, publics: Sequence[int], backend: B
     """Returns if the proof holds for these public signals. Four Miller loops, one final exponentiation.
 
     `VerificationError` (field = `a`, `b`, `c`, `publics` or `proof`) for a coordinate that is not canonical, a point
-    off its curve or out of its subgroup, a wrong number of public signals, one that is not in [0, r), or a false equation.
-    `InvalidInputError` if the key itself has such a point.
+    off its curve or out of its subgroup, a wrong number of public signals, one that is not in [0, r), or a false
+    equation. `InvalidInputError` if the key itself has such a point.
     """
     check_key(vk, backend)
     check_publics(vk, publics)
