@@ -1,8 +1,8 @@
 """`.zkey`: Groth16 proving keys as snarkjs keeps them. Source: iden3/snarkjs, `src/zkey_utils.js`.
 
 Sections: 1 protocol; 2 header; 3 IC; 4 coefficients of A and B; 5 A; 6 B1; 7 B2; 8 L (snarkjs: C); 9 H; 10 the
-ceremony's transcript. Points are affine and Montgomery, which is how `types` lays them out, so they are borrowed from the
-map.
+ceremony's transcript. Points are affine and Montgomery, which is how `types` lays them out, so they are borrowed from
+the map.
 Coefficients are stored as c R² mod r, R = 2^256: a Montgomery product with a canonical wire then gives c w R.
 """
 

@@ -1,8 +1,8 @@
 """circom's `.wasm` witness programs, sandboxed under wasmtime: no imports but circom's own, memory and fuel bounded.
 
 The ABI is circom 2's (`code_producers/src/wasm_elements`): values pass one 32-bit word at a time through a shared
-window of eight. A small module of ours, instantiated beside the program, loops over that window inside wasm; from Python it
-would cost nine foreign calls a wire.
+window of eight. A small module of ours, instantiated beside the program, loops over that window inside wasm; from
+Python it would cost nine foreign calls a wire.
 """
 
 from __future__ import annotations
