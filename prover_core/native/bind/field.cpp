@@ -1,0 +1,96 @@
+#include "bind.hpp"
+#include "ntt.hpp"
+#include "pool.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include <nanobind/stl/string.h>
+
+namespace hp {
+namespace {
+
+unsigned log2_of(size_t n, unsigned limit, const char* what) {
+  if (!std::has_single_bit(n) || std::countr_zero(n) > int(limit))
+    throw std::invalid_argument(std::string(what) + " has " + std::to_string(n) +
+                                " elements, which is not a power of two up to 2^" + std::to_string(limit));
+  return unsigned(std::countr_zero(n));
+}
+
+void same_rows(const Buffer& a, const Buffer& b, const char* what) {
+  if (a.rows() != b.rows())
+    throw std::invalid_argument(std::string(what) + " has " + std::to_string(b.rows()) + " elements where " +
+                                std::to_string(a.rows()) + " are needed");
+}
+
+/// out[i] = f(in[i]) for vectors of Fr.
+template <class Map>
+void map_fr(nb::handle in, nb::handle out, unsigned threads, const Map& f) {
+  const Buffer source(in, 8, {4}, "vector"), target(out, 8, {4}, "result", true);
+  same_rows(source, target, "result");
+  const unsigned char* from = source.data();
+  Fr* to = target.as_writable<Fr>("result");
+  nb::gil_scoped_release unlocked;
+  parallel_ranges(source.rows(), 4096, threads, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) to[i] = f(from + 32 * i);
+  });
+}
+
+void to_montgomery(nb::handle in, nb::handle out, unsigned threads) {
+  map_fr(in, out, threads, [](const unsigned char* p) { return Fr::from_canonical(Fr::load(p).v); });
+}
+
+void from_montgomery(nb::handle in, nb::handle out, unsigned threads) {
+  map_fr(in, out, threads, [](const unsigned char* p) {
+    Fr r;
+    Fr::load(p).to_canonical(r.v);
+    return r;
+  });
+}
+
+void mul(nb::handle a, nb::handle b, nb::handle out, unsigned threads) {
+  const Buffer left(a, 8, {4}, "a"), right(b, 8, {4}, "b"), target(out, 8, {4}, "result", true);
+  same_rows(left, right, "b");
+  same_rows(left, target, "result");
+  Fr* to = target.as_writable<Fr>("result");
+  nb::gil_scoped_release unlocked;
+  parallel_ranges(left.rows(), 4096, threads, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) to[i] = Fr::load(left.data() + 32 * i) * Fr::load(right.data() + 32 * i);
+  });
+}
+
+void bind_ntt(nb::handle in, nb::handle out, bool inverse, unsigned threads) {
+  const Buffer source(in, 8, {4}, "vector"), target(out, 8, {4}, "result", true);
+  same_rows(source, target, "result");
+  const unsigned log2 = log2_of(source.rows(), max_ntt_log2, "vector");
+  Fr* to = target.as_writable<Fr>("result");
+  nb::gil_scoped_release unlocked;
+  std::memmove(static_cast<void*>(to), source.data(), 32 * source.rows());
+  ntt(to, log2, inverse, threads);
+}
+
+void bind_quotient(nb::handle a, nb::handle b, nb::handle c, nb::handle out, unsigned threads) {
+  const Buffer left(a, 8, {4}, "a"), right(b, 8, {4}, "b"), target(out, 8, {4}, "result", true);
+  const Buffer third(c.is_none() ? a : c, 8, {4}, "c");
+  same_rows(left, right, "b");
+  same_rows(left, third, "c");
+  same_rows(left, target, "result");
+  const unsigned log2 = log2_of(left.rows(), max_quotient_log2, "a");
+  Fr* to = target.as_writable<Fr>("result");
+  const unsigned char* c_data = c.is_none() ? nullptr : third.data();
+  nb::gil_scoped_release unlocked;
+  quotient(left.data(), right.data(), c_data, log2, to, threads);
+}
+
+}  // namespace
+
+void bind_field(nb::module_& m) {
+  m.def("fr_to_montgomery", &to_montgomery);
+  m.def("fr_from_montgomery", &from_montgomery);
+  m.def("fr_mul", &mul);
+  m.def("ntt", &bind_ntt);
+  m.def("quotient", &bind_quotient, nb::arg("a"), nb::arg("b"), nb::arg("c").none(), nb::arg("out"), nb::arg("threads"));
+}
+
+}  // namespace hp
