@@ -6,11 +6,17 @@ All methods are pure functions of their arguments, safe to call from several thr
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from .errors import BackendError, InvalidInputError
 from .types import FrMontVector, FrVector, G1Point, G1Vector, G2Point, G2Vector
 
 P = TypeVar("P", covariant=True)
@@ -103,3 +109,57 @@ class Backend(Protocol):
 
     def g2_valid(self, points: G2Vector) -> npt.NDArray[np.bool_]:
         """Per point: canonical coordinates, on the twist, and in the subgroup of order r; or infinity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """A backend and, for people, why it and no other."""
+
+    backend: Backend
+    reason: str
+
+
+def select(prefer: str | None = None, threads: int | None = None) -> Selection:
+    """The fastest backend that works here: cuda, else cpu, else reference, saying why.
+
+    `prefer` names one (else the environment's HYBRID_PROVER_BACKEND): it alone is tried, and `BackendError` says what it
+    lacks; `InvalidInputError` for an unknown name. `threads` bounds the cores of the CPU's part; None means all.
+    """
+    chosen = prefer or os.environ.get("HYBRID_PROVER_BACKEND") or None
+    if chosen is not None and chosen not in _MAKERS:
+        raise InvalidInputError(f"no backend is called {chosen!r}; there are {', '.join(_MAKERS)}", field="backend")
+    refused: list[str] = []
+    for name in _MAKERS if chosen is None else [chosen]:
+        try:
+            backend = _MAKERS[name](threads)
+        except (BackendError, ImportError) as e:
+            refused.append(f"{name} cannot serve: {e}")
+            continue
+        if chosen is None:
+            why = "; ".join(["the fastest that works here", *refused])
+        else:
+            why = "asked for by name" if prefer else "asked for by HYBRID_PROVER_BACKEND"
+        return Selection(backend, f"{name} ({backend.device}): {why}")
+    raise BackendError("; ".join(refused), field="backend")
+
+
+def _cuda(threads: int | None) -> Backend:
+    if find_spec(f"{__package__}.gpu") is None:
+        raise BackendError("this version has no CUDA backend")
+    backend: Backend = import_module(f"{__package__}.gpu").CudaBackend(threads)
+    return backend
+
+
+def _cpu(threads: int | None) -> Backend:
+    from .native import CpuBackend
+
+    return CpuBackend(threads)
+
+
+def _reference(threads: int | None) -> Backend:
+    from .reference import ReferenceBackend
+
+    return ReferenceBackend()
+
+
+_MAKERS: dict[str, Callable[[int | None], Backend]] = {"cuda": _cuda, "cpu": _cpu, "reference": _reference}
