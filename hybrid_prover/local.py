@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from prover_core.formats.tape import read_tape
+
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
 from prover_core.formats.r1cs import read_r1cs
@@ -15,7 +17,7 @@ from prover_core.formats.zkey import read_zkey
 from prover_core.groth16 import Proof, ProvingKey, StreamingProver
 from prover_core.r1cs import R1cs
 from prover_core.types import FrVector
-from prover_core.witness import RowChecker, load_program
+from prover_core.witness import RowChecker, TapeProgram, WasmProgram
 from prover_core.witness.program import Inputs, WireSlice, WitnessProgram
 
 Progress = Callable[[int, int], None]
@@ -85,6 +87,12 @@ class LocalProver:
         if checker is not None:
             checker.finish()
         return prover.finish(), tuple(prover.publics)
+
+
+def load_program(path: Path) -> WitnessProgram:
+    """circom's `.wasm` by its magic bytes, else a tape. `FormatError` or `WitnessProgramError` if it is neither."""
+    content = path.read_bytes()
+    return WasmProgram(content) if content[:4] == b"\0asm" else TapeProgram(read_tape(path))
 
 
 def read_inputs(path: Path) -> dict[str, object]:

@@ -17,7 +17,7 @@ from prover_core.types import Digest
 
 from .output import Output
 
-EDGE = "127.0.0.1:7500"
+EDGE = "127.0.0.1:7410"
 
 
 def describe(job: Job) -> dict[str, object]:

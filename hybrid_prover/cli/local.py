@@ -15,10 +15,10 @@ from prover_core.errors import InvalidInputError, VerificationError
 from prover_core.formats.r1cs import read_r1cs
 from prover_core.formats.snarkjs_json import (
     read_proof,
-    read_publics,
+    read_public,
     read_verification_key,
     write_proof,
-    write_publics,
+    write_public,
     write_verification_key,
 )
 from prover_core.formats.zkey import write_zkey
@@ -85,7 +85,7 @@ def prove(
             proof, publics = prover.prove_witness(witness, progress=advance)
     out.mkdir(parents=True, exist_ok=True)
     write_proof(out / PROOF, proof)
-    write_publics(out / PUBLICS, publics)
+    write_public(out / PUBLICS, publics)
     write_verification_key(out / VKEY, prover.key.verification_key)
     seconds = time.perf_counter() - start
     output.say(f"proof verified and written to {out} in {seconds:.2f} s")
@@ -120,7 +120,7 @@ def verify(*, vkey: Path, proof: Path, public: Path, backend: BackendName | None
         Print the outcome as JSON.
     """
     output = Output(json)
-    key, given, publics = read_verification_key(vkey), read_proof(proof), read_publics(public)
+    key, given, publics = read_verification_key(vkey), read_proof(proof), read_public(public)
     try:
         check_proof(key, given, publics, select(prefer=backend, threads=1).backend)
     except VerificationError as e:

@@ -1,0 +1,253 @@
+"""The demo from start to end: circuits, keys, one cloud and two edges; blocks proved, timed and verified."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from examples.rollup.chain import Leaf, check_chain
+from examples.rollup.decompose import OperationJob, decompose_block
+from examples.rollup.generator import Block, block
+from hybrid_prover.cli.doctor import cpu_model, usable_cores
+from hybrid_prover.cli.output import Output
+from hybrid_prover.client import ProverClient
+from hybrid_prover.model import JobResult, Placement
+from prover_core.backend import Backend, select
+from prover_core.errors import InvalidInputError, VerificationError
+from prover_core.groth16 import verify
+from prover_core.types import Digest
+
+from .baseline import prove_sequentially, warm
+from .circuits import DemoCircuit, load_circuits
+from .measure import Row
+from .pipeline import prove_pipelined
+from .processes import Fleet, free_port
+from .progress import Board
+from .report import prepare_folder, table, write_folder
+
+EDGES = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoConfig:
+    """Settings of the demo."""
+
+    out: Path = Path("demo-result")
+    """Folder for proofs, public signals, keys and measurements; an earlier result there is replaced."""
+
+    work_dir: Path = Path(".demo")
+    """Folder for development keys, kept for the next time, and for the state of the daemons, removed at the end."""
+
+    seed: int = 2024
+    """Seed of the blocks; the same seed gives the same operations."""
+
+    repetitions: int = 3
+    """How often everything is measured."""
+
+    placement: Literal["cloud", "private"] = "cloud"
+    """Where proofs are made: `cloud` streams witnesses to the cloud, `private` proves at the edges."""
+
+    def __post_init__(self) -> None:
+        if self.repetitions < 1:
+            raise InvalidInputError("at least one repetition is needed", field="repetitions")
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A block with the jobs of its operations, in order."""
+
+    block: Block
+    jobs: list[OperationJob]
+
+    @classmethod
+    def make(cls, seed: int) -> Work:
+        """A signed block with one operation of each kind."""
+        made = block(seed)
+        return cls(made, decompose_block(made))
+
+
+class Demo:
+    """One run: the loaded circuits, the clients of the running daemons, and what has been proved and measured."""
+
+    def __init__(self, config: DemoConfig, output: Output, circuits: dict[str, DemoCircuit], scratch: Path) -> None:
+        self.config, self.output, self.circuits, self.scratch = config, output, circuits, scratch
+        self.placement = Placement[config.placement.upper()]
+        self.one_thread: Backend = select(threads=1).backend
+        self.all_cores: Backend = select().backend
+        self.fleet = Fleet()
+        self.edges: list[ProverClient] = []
+        self.digests: dict[str, Digest] = {}
+        self.rows: dict[str, Row] = {}
+        self.proved: list[tuple[Work, list[JobResult]]] = []
+
+    async def start(self, stack: AsyncExitStack) -> None:
+        """One cloud, two edges, and every circuit registered with each of them."""
+        stack.enter_context(self.fleet)
+        logs = self.scratch / "logs"
+        port = free_port()
+        cloud = f"127.0.0.1:{port}"
+        arguments = ["cloud", "--port", str(port), "--data-dir", str(self.scratch / "cloud")]
+        await self.fleet.add("the cloud", arguments, cloud, logs / "cloud.log")
+        for number in range(1, EDGES + 1):
+            name, target = f"edge-{number}", f"127.0.0.1:{free_port()}"
+            state = str(self.scratch / name)
+            arguments = ["edge", "--listen", target, "--cloud", cloud, "--state-dir", state, "--name", name]
+            await self.fleet.add(name, arguments, target, logs / f"{name}.log")
+            self.edges.append(await stack.enter_async_context(ProverClient(target)))
+        at_cloud = await stack.enter_async_context(ProverClient(cloud))
+        for circuit in self.circuits.values():
+            for client in (at_cloud, *self.edges):
+                known = await client.register_circuit(
+                    name=circuit.name,
+                    zkey=circuit.zkey_path,
+                    r1cs=circuit.r1cs_path,
+                    program=None if client is at_cloud else circuit.tape_path,
+                )
+                self.digests[circuit.name] = known.digest
+
+    async def pipelined(self, work: Work, *, at_once: bool, board: Board) -> tuple[list[float], float]:
+        """Proves a block's operations, one after another or all at once; seconds of each, and of the whole."""
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+
+        async def one(number: int) -> tuple[float, JobResult]:
+            job, client = work.jobs[number], self.edges[number % EDGES]
+            done = await prove_pipelined(client, job, self.digests, self.placement, board.watcher(job))
+            board.finished(job, done.seconds)
+            return done.seconds, done.result
+
+        numbers = range(len(work.jobs))
+        if at_once:
+            done = await asyncio.gather(*(one(i) for i in numbers))
+        else:
+            done = [await one(i) for i in numbers]
+        whole = loop.time() - start
+        self.proved.append((work, [result for _, result in done]))
+        return [seconds for seconds, _ in done], whole
+
+    async def repeat(self, number: int, single: Work, whole: Work, board: Board) -> None:
+        """One repetition: each operation on one thread, on all cores, and pipelined; then a block at once."""
+        totals = [0.0, 0.0]
+        for job in single.jobs:
+            row = self.row(job)
+            for at, (backend, times) in enumerate(((self.one_thread, row.one_thread), (self.all_cores, row.all_cores))):
+                board.title(f"repetition {number}, sequential, {'1 thread' if at == 0 else 'all cores'}: {job.name}")
+                seconds = await asyncio.to_thread(prove_sequentially, job, self.circuits, backend, self.scratch)
+                times.append(seconds)
+                totals[at] += seconds
+        board.title(f"repetition {number}, pipelined, one operation at a time")
+        times, _ = await self.pipelined(single, at_once=False, board=board)
+        for job, seconds in zip(single.jobs, times, strict=True):
+            self.row(job).pipelined.append(seconds)
+        board.title(f"repetition {number}, pipelined, the whole block at once")
+        _, seconds = await self.pipelined(whole, at_once=True, board=board)
+        total = self.rows.setdefault("block", Row("block", 0, 0))
+        total.segments = sum(len(job.segments) for job in whole.jobs)
+        total.constraints = sum(self.constraints(job) for job in whole.jobs)
+        total.one_thread.append(totals[0])
+        total.all_cores.append(totals[1])
+        total.pipelined.append(seconds)
+
+    def constraints(self, job: OperationJob) -> int:
+        """Constraints of all segments."""
+        return sum(self.circuits[s.circuit_name].r1cs.n_constraints for s in job.segments)
+
+    def row(self, job: OperationJob) -> Row:
+        """The measurements of this kind of operation."""
+        name = job.kind.name.lower()
+        return self.rows.setdefault(name, Row(name, len(job.segments), self.constraints(job)))
+
+    def verify_everything(self) -> int:
+        """Every proof against its key, its signals against the executor's, every block as a chain; proofs checked."""
+        checked = 0
+        for work, results in self.proved:
+            chains = []
+            for job, result in zip(work.jobs, results, strict=True):
+                leaves = []
+                for segment, expected, leaf in zip(job.segments, job.publics, result.leaves, strict=True):
+                    key = self.circuits[segment.circuit_name].key.verification_key
+                    verify(key, leaf.proof, leaf.public_signals, self.all_cores)
+                    if leaf.public_signals != tuple(expected):
+                        raise VerificationError(f"{job.name}: a segment's public signals are not those executed")
+                    leaves.append(Leaf(segment.circuit_name, leaf.public_signals))
+                    checked += 1
+                chains.append(leaves)
+            check_chain(work.block.claim, chains)
+        return checked
+
+
+async def run_demo(config: DemoConfig, output: Output) -> int:
+    """Runs the demo; errors are typed, and whatever was started is stopped before they leave."""
+    prepare_folder(config.out)
+    config.work_dir.mkdir(parents=True, exist_ok=True)
+    with output.step("circuits and keys"):
+        circuits = await asyncio.to_thread(load_circuits, config.work_dir / "keys", select().backend, output.note)
+    scratch = Path(tempfile.mkdtemp(prefix="run-", dir=config.work_dir)).resolve()
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    demo = Demo(config, output, circuits, scratch)
+    async with AsyncExitStack() as stack:
+        with output.step(f"one cloud and {EDGES} edges"):
+            await demo.start(stack)
+        try:
+            await _measure(demo)
+        except Exception:
+            demo.fleet.check()  # if a daemon died, that is the cause
+            output.note(f"the logs of the daemons are in {scratch / 'logs'}")
+            raise
+    shutil.rmtree(scratch)
+    return 0
+
+
+async def _measure(demo: Demo) -> None:
+    config, output = demo.config, demo.output
+    with output.step("signed blocks"):
+        count = EDGES + 2 * config.repetitions
+        works = await asyncio.to_thread(lambda: [Work.make(config.seed + i) for i in range(count)])
+    singles, wholes = works[: config.repetitions], works[config.repetitions : 2 * config.repetitions]
+    with Board(output) as board:
+        board.title("warming up")
+        for backend in (demo.one_thread, demo.all_cores):
+            await asyncio.to_thread(warm, singles[0].jobs, demo.circuits, backend, demo.scratch)
+        for turn, work in enumerate(works[2 * config.repetitions :]):
+            demo.edges.insert(0, demo.edges.pop())  # so that each edge meets every kind
+            await demo.pipelined(work, at_once=turn % 2 == 0, board=board)
+        for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
+            await demo.repeat(number, single, whole, board)
+    with output.step("verifying everything once more, here"):
+        checked = await asyncio.to_thread(demo.verify_everything)
+    _tell(demo, singles[0], _results_of(demo, singles[0]), checked)
+
+
+def _results_of(demo: Demo, work: Work) -> list[JobResult]:
+    return next(results for proved, results in demo.proved if proved is work)
+
+
+def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) -> None:
+    kinds = ("transfer", "token_transfer", "swap", "multi_step", "block")
+    rows = [demo.rows[kind] for kind in kinds]
+    facts: dict[str, object] = {
+        "cores": usable_cores(),
+        "cpu": cpu_model(),
+        "device": demo.all_cores.device,
+        "placement": demo.config.placement,
+        "repetitions": demo.config.repetitions,
+        "proofs_verified": checked,
+    }
+    write_folder(demo.config.out, work.block, work.jobs, results, demo.circuits, rows, facts)
+    output = demo.output
+    if not output.as_json:
+        output.out.print(table(rows, usable_cores()))
+    output.say(
+        f"{checked} proofs of {len(demo.proved)} blocks: all verified at the cloud and again here, all chains hold"
+    )
+    output.say(f"proofs, public signals and keys: {demo.config.out}; its README.md says how snarkjs verifies them")
+    output.result({**facts, "out": str(demo.config.out), "operations": [row.to_json() for row in rows]})
