@@ -122,8 +122,8 @@ class Selection:
 def select(prefer: str | None = None, threads: int | None = None) -> Selection:
     """The fastest backend that works here: cuda, else cpu, else reference, saying why.
 
-    `prefer` names one (else the environment's HYBRID_PROVER_BACKEND): it alone is tried, and `BackendError` says what it
-    lacks; `InvalidInputError` for an unknown name. `threads` bounds the cores of the CPU's part; None means all.
+    `prefer` names one (else the environment's HYBRID_PROVER_BACKEND): it alone is tried, and `BackendError` says what
+    it lacks; `InvalidInputError` for an unknown name. `threads` bounds the cores of the CPU's part; None means all.
     """
     chosen = prefer or os.environ.get("HYBRID_PROVER_BACKEND") or None
     if chosen is not None and chosen not in _MAKERS:

@@ -1,4 +1,4 @@
-"""The CPU backend: BN254 in C++ behind `Backend`. The same results on every processor, faster where it has mulx and adx."""
+"""The CPU backend: BN254 in C++ behind `Backend`. Faster where there are mulx and adx, everywhere the same."""
 
 from __future__ import annotations
 

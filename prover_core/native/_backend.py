@@ -51,7 +51,8 @@ class G1Accumulator:
     def add(self, start: int, scalars: FrVector) -> None:
         """Adds sum of scalars[i] * bases[start + i]; about 20 additions a full-size scalar, one a small one.
 
-        `InvalidInputError` if the range leaves the bases (nothing is added) or a scalar is not below r (the sum is spoiled).
+        `InvalidInputError` if the range leaves the bases (nothing is added) or a scalar is not below r (the sum is
+        spoiled).
         """
         if start < 0:
             raise InvalidInputError("the range leaves the bases", field="start")
@@ -111,7 +112,7 @@ class CpuMatrix:
         self.rows = rows
 
     def product(self, witness: FrVector, first_row: int = 0, rows: int | None = None) -> FrMontVector:
-        """Montgomery M[first_row : first_row + rows] * w; `InvalidInputError` if w or the rows do not fit the matrix."""
+        """Montgomery M[first_row : first_row + rows] * w; `InvalidInputError` if w or the rows do not fit."""
         count = self.rows - first_row if rows is None else rows
         if first_row < 0 or count < 0 or first_row + count > self.rows:
             raise InvalidInputError("the rows asked for leave the matrix", field="first_row")
@@ -170,7 +171,7 @@ class CpuBackend:
         return FrMontVector(out)
 
     def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
-        """See `Backend.quotient`; lengths equal, a power of two up to 2^27. Memory: 96 n bytes and the result included."""
+        """See `Backend.quotient`; lengths equal, a power of two up to 2^27. Memory: 96 n bytes with the result."""
         out = _empty(len(a), 4)
         with _native_errors("a"):
             _native.quotient(a.limbs, b.limbs, None if c is None else c.limbs, out, self.threads)
@@ -189,7 +190,7 @@ class CpuBackend:
         return accumulator.finish()
 
     def g1_accumulator(self, bases: G1Vector) -> G1Accumulator:
-        """Memory: up to 2^(c-1) buckets of 64 bytes in each of 254/c windows, c chosen for len(bases): 64 MiB at most."""
+        """Memory: 2^(c-1) buckets of 64 bytes in each of 254/c windows, c chosen for len(bases): at most 64 MiB."""
         return G1Accumulator(bases, self.threads)
 
     def g2_accumulator(self, bases: G2Vector) -> G2Accumulator:

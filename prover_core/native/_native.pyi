@@ -1,4 +1,4 @@
-"""What the compiled module offers. Arrays are borrowed; results are written to the last array; errors are ValueError."""
+"""What the compiled module offers. Arrays are borrowed, results go to the last array, errors are ValueError."""
 
 from typing import Any
 
