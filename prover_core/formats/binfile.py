@@ -6,6 +6,7 @@ read-only memory map; nothing is copied. Layout: iden3/binfileutils.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import struct
@@ -100,18 +101,12 @@ class BinFile:
         return self._data[at : at + size]
 
     def limbs(self, number: int, tail: tuple[int, ...], count: int) -> Limbs:
-        """A section of `count` items of `tail` little-endian u64 limbs, as a view where the file aligns them to eight.
+        """A section of `count` items of `tail` little-endian u64 limbs, as a view of the map.
 
-        Bodies may begin at any multiple of four; those off by four are copied once, since native code relies on the
-        alignment of a `uint64`.
+        Bodies may begin at any multiple of four, so the array may be unaligned; numpy and every backend take that.
         """
-        return aligned_limbs(self.section(number, length=count * 8 * int(np.prod(tail))), tail)
-
-
-def aligned_limbs(body: memoryview, tail: tuple[int, ...]) -> Limbs:
-    """`uint64[n, *tail]` over the bytes: borrowed if they are aligned to eight, else copied."""
-    array = np.frombuffer(body, dtype="<u8").reshape(-1, *tail)
-    return array if array.flags.aligned else array.copy()
+        body = self.section(number, length=count * 8 * math.prod(tail))
+        return np.frombuffer(body, dtype="<u8").reshape(-1, *tail)
 
 
 class Reader:

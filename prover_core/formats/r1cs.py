@@ -18,7 +18,7 @@ import numpy.typing as npt
 from ..errors import FormatError
 from ..r1cs import R1cs, SparseRows
 from ..types import FrVector, Limbs, R
-from .binfile import BinFile, Reader, Source, aligned_limbs, write_binfile
+from .binfile import BinFile, Reader, Source, write_binfile
 from .table import value_table
 
 MAGIC: Final = b"r1cs"
@@ -58,7 +58,7 @@ def read_wire_labels(source: Source) -> npt.NDArray[np.uint64]:
     """The label number of each wire, as in circom's `.sym` file: `uint64[n_wires]`. `FormatError` as `read_r1cs`."""
     file = BinFile(source, MAGIC, versions=(VERSION,))
     n_wires, *_ = _header(file)
-    return aligned_limbs(file.section(3, length=8 * n_wires), ())
+    return file.limbs(3, (), n_wires)
 
 
 def write_r1cs(path: str | os.PathLike[str], r1cs: R1cs, wire_labels: npt.NDArray[np.uint64] | None = None) -> None:
