@@ -129,7 +129,7 @@ def _names(decorators: list[ast.expr]) -> set[str]:
 
 
 def protocol_methods() -> set[str]:
-    """Names of the methods that a Protocol or an abstract class of ours documents; who implements them need not again."""
+    """Names of methods that a protocol or abstract class of ours documents; who implements them need not again."""
     return {
         method.name
         for path in modules(*PACKAGES)
@@ -143,8 +143,8 @@ def protocol_methods() -> set[str]:
 def undocumented(body: list[ast.stmt], known: set[str], prefix: str = "") -> Iterator[tuple[int, str]]:
     """Public classes, functions and methods without a docstring.
 
-    Left out are overloads, setters, methods that a documented protocol names, and methods whose whole body is `...` or a
-    single return statement under a name that says it all.
+    Left out are overloads, setters, methods that a documented protocol names, and methods whose whole body is `...`
+    or a single return statement under a name that says it all.
     """
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.rollup.circuits import compile_circuits
-from prover_core.formats.tape import read_tape, write_tape
+from prover_core.formats.tape import write_tape
 
+from examples.rollup.circuits import compile_circuits
 from prover_core.backend import Backend
-from prover_core.formats.r1cs import read_r1cs, write_r1cs
+from prover_core.circuit import CompiledCircuit
+from prover_core.formats.r1cs import write_r1cs
 from prover_core.formats.zkey import read_zkey, write_zkey
 from prover_core.groth16 import ProvingKey, setup
 from prover_core.r1cs import R1cs
+from prover_core.types import Digest
 from prover_core.witness import TapeProgram
 from prover_core.witness.program import WitnessProgram
 
@@ -53,36 +54,21 @@ class DemoCircuit:
 
 def load_circuits(cache: Path, backend: Backend, say: Callable[[str], None]) -> dict[str, DemoCircuit]:
     """Compiles all circuits; keys come from the cache or are made now, which `say` tells."""
-    circuits = {}
-    for name, compiled in compile_circuits().items():
-        cache.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(parents=True, exist_ok=True)
+    return {name: _load(cache, compiled, backend, say) for name, compiled in compile_circuits().items()}
+
+
+def _load(cache: Path, compiled: CompiledCircuit, backend: Backend, say: Callable[[str], None]) -> DemoCircuit:
+    folder = cache / f"{compiled.name}-{Digest.of(SETUP_VERSION, compiled.digest.raw)}"
+    if not folder.exists():
+        say(f"making a development key for {compiled.name}: {compiled.r1cs.n_constraints} constraints")
         with tempfile.TemporaryDirectory(dir=cache, prefix="incoming-") as scratch:
             aside = Path(scratch) / "circuit"
             aside.mkdir()
             write_r1cs(aside / "circuit.r1cs", compiled.r1cs)
             write_tape(aside / "circuit.tape", compiled.tape)
-            folder = cache / f"{name}-{_digest(aside)}"
-            if not folder.exists():
-                say(f"making a development key for {name}: {compiled.r1cs.n_constraints} constraints")
-                write_zkey(aside / "circuit.zkey", setup(compiled.r1cs, backend=backend))
-                try:
-                    os.rename(aside, folder)
-                except OSError:  # another demo was quicker
-                    shutil.rmtree(aside)
-        circuits[name] = DemoCircuit(
-            name=name,
-            folder=folder,
-            r1cs=read_r1cs(folder / "circuit.r1cs"),
-            program=TapeProgram(read_tape(folder / "circuit.tape")),
-            key=read_zkey(folder / "circuit.zkey"),
-        )
-    return circuits
-
-
-def _digest(folder: Path) -> str:
-    h = hashlib.sha256(SETUP_VERSION)
-    for name in ("circuit.r1cs", "circuit.tape"):
-        content = (folder / name).read_bytes()
-        h.update(len(content).to_bytes(8, "little"))
-        h.update(content)
-    return h.hexdigest()[:32]
+            write_zkey(aside / "circuit.zkey", setup(compiled.r1cs, backend=backend))
+            with contextlib.suppress(OSError):  # another demo was quicker
+                os.rename(aside, folder)
+    key = read_zkey(folder / "circuit.zkey")
+    return DemoCircuit(compiled.name, folder, compiled.r1cs, TapeProgram(compiled.tape), key)
