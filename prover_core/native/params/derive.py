@@ -135,14 +135,20 @@ def section_curves() -> list[str]:
     ]
 
 
-def naf(value: int) -> list[int]:
-    """Non-adjacent form, most significant digit first, with a leading 1, 0, -1 written 1, 1: one doubling less."""
+def signed_digits(value: int, width: int) -> list[int]:
+    """Non-adjacent form of a width, most significant digit first: digits 0 or odd, below 2^(width - 1) in magnitude.
+
+    A leading 1, 0, -1 is written 1, 1: one doubling less.
+    """
     digits = []
     while value:
-        digit = 2 - value % 4 if value & 1 else 0
+        digit = 0
+        if value & 1:
+            digit = value % 2**width
+            digit -= 2**width if digit >= 2 ** (width - 1) else 0
         digits.append(digit)
         value = (value - digit) >> 1
-    digits = digits[::-1]
+    digits.reverse()
     return [1, 1, *digits[3:]] if digits[:3] == [1, 0, -1] else digits
 
 
@@ -152,7 +158,8 @@ def section_pairing() -> list[str]:
     assert all(g[1] == 0 for g in gamma[1]), "powers of x^(q^2) lie in Fq"
     # The loop's last two lines and the subgroup check rest on this: psi acts on the r-torsion as q.
     assert (6 * X + 2 + Q - Q**2 + Q**3) % R == 0
-    ate, x_naf = naf(6 * X + 2), naf(X)
+    ate, x_digits = signed_digits(6 * X + 2, 2), signed_digits(X, 4)
+    assert x_digits[0] == 1
     return [
         "/// [k]: xi^(k (q-1)/6): (c w^k)^q = conj(c) * frobenius1[k] w^k, Montgomery.",
         "inline constexpr uint64_t frobenius1[6][2][4] = {",
@@ -166,9 +173,8 @@ def section_pairing() -> list[str]:
         "inline constexpr uint64_t frobenius3[6][2][4] = {",
         *[f"    {mont2(g)}," for g in gamma[2]],
         "};",
-        "/// The BN parameter x, and its non-adjacent form, most significant digit first.",
-        f"inline constexpr uint64_t bn_x = 0x{X:016x};",
-        f"inline constexpr int8_t bn_x_naf[{len(x_naf)}] = {{{', '.join(map(str, x_naf))}}};",
+        f"/// The BN parameter x = {X} in signed digits, most significant first.",
+        f"inline constexpr int8_t bn_x_digits[{len(x_digits)}] = {{{', '.join(map(str, x_digits))}}};",
         f"/// Non-adjacent form of 6x + 2, which the ate loop reads (weight {sum(map(abs, ate))}).",
         f"inline constexpr int8_t ate_naf[{len(ate)}] = {{{', '.join(map(str, ate))}}};",
         "",
