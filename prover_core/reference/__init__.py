@@ -48,16 +48,20 @@ class ReferenceBackend:
 
     @property
     def name(self) -> str:
+        """`reference`."""
         return "reference"
 
     @property
     def device(self) -> str:
+        """For people."""
         return "plain Python integers, one thread"
 
     def fr_to_montgomery(self, v: FrVector) -> FrMontVector:
+        """x * 2^256 mod r of each."""
         return to_montgomery(v.to_ints())
 
     def fr_from_montgomery(self, v: FrMontVector) -> FrVector:
+        """The canonical x of each x * 2^256 mod r."""
         return fr_vector(from_montgomery(v))
 
     def fr_mul(self, a: FrMontVector, b: FrMontVector) -> FrMontVector:
@@ -67,10 +71,12 @@ class ReferenceBackend:
         return to_montgomery(x * y for x, y in zip(from_montgomery(a), from_montgomery(b), strict=True))
 
     def ntt(self, v: FrMontVector, *, inverse: bool = False) -> FrMontVector:
+        """See `ntt.ntt` and `ntt.intt`."""
         values = from_montgomery(v)
         return to_montgomery(ntt.intt(values) if inverse else ntt.ntt(values))
 
     def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
+        """See `ntt.quotient`; `InvalidInputError` if the lengths differ."""
         if len(a) != len(b) or (c is not None and len(c) != len(a)):
             raise InvalidInputError("a, b and c differ in length", field="c")
         return fr_vector(
@@ -78,21 +84,27 @@ class ReferenceBackend:
         )
 
     def g1_msm(self, bases: G1Vector, scalars: FrVector) -> G1Point:
+        """The sum of scalars[i] * bases[i]; `InvalidInputError` if the lengths differ."""
         return msm.msm(G1, g1_points(bases), scalars.to_ints())
 
     def g2_msm(self, bases: G2Vector, scalars: FrVector) -> G2Point:
+        """The sum of scalars[i] * bases[i]; `InvalidInputError` if the lengths differ."""
         return msm.msm(G2, g2_points(bases), scalars.to_ints())
 
     def g1_accumulator(self, bases: G1Vector) -> msm.MsmAccumulator[Fq, G1Point]:
+        """See `msm.MsmAccumulator`."""
         return msm.MsmAccumulator(G1, g1_points(bases))
 
     def g2_accumulator(self, bases: G2Vector) -> msm.MsmAccumulator[Fq2, G2Point]:
+        """See `msm.MsmAccumulator`."""
         return msm.MsmAccumulator(G2, g2_points(bases))
 
     def g1_fixed_base(self, base: G1Point, scalars: FrVector) -> G1Vector:
+        """See `msm.fixed_base`."""
         return g1_vector(msm.fixed_base(G1, base, scalars.to_ints()))
 
     def g2_fixed_base(self, base: G2Point, scalars: FrVector) -> G2Vector:
+        """See `msm.fixed_base`."""
         return g2_vector(msm.fixed_base(G2, base, scalars.to_ints()))
 
     def matrix(
@@ -104,6 +116,7 @@ class ReferenceBackend:
         value_index: npt.NDArray[np.uint32],
         values: FrVector,
     ) -> ReferenceMatrix:
+        """See `msm.SparseMatrix`."""
         return ReferenceMatrix(
             msm.SparseMatrix(
                 rows,
@@ -122,9 +135,11 @@ class ReferenceBackend:
         return pairing_product(zip(g1_points(g1), g2_points(g2), strict=True)) == Fq12.one()
 
     def g1_valid(self, points: G1Vector) -> npt.NDArray[np.bool_]:
+        """Canonical coordinates, and on the curve or infinity."""
         canonical = [all(c < Q for c in limb_rows(row)) for row in points.limbs]
         return np.array([ok and G1.is_on_curve(p) for ok, p in zip(canonical, g1_points(points), strict=True)], bool)
 
     def g2_valid(self, points: G2Vector) -> npt.NDArray[np.bool_]:
+        """Canonical coordinates, and r p = 0 on the twist, by plain multiplication."""
         canonical = [all(c < Q for c in limb_rows(row)) for row in points.limbs]
         return np.array([ok and G2.is_in_subgroup(p) for ok, p in zip(canonical, g2_points(points), strict=True)], bool)

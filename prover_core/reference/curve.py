@@ -17,9 +17,15 @@ class Element(Protocol):
     def __sub__(self, o: Self, /) -> Self: ...
     def __mul__(self, o: Self, /) -> Self: ...
     def __neg__(self) -> Self: ...
-    def is_zero(self) -> bool: ...
-    def scale(self, k: int, /) -> Self: ...
-    def inverse(self) -> Self: ...
+
+    def is_zero(self) -> bool:
+        """Whether it is 0."""
+
+    def scale(self, k: int, /) -> Self:
+        """k * self."""
+
+    def inverse(self) -> Self:
+        """1/self; `ZeroDivisionError` for 0."""
 
 
 F = TypeVar("F", bound=Element)
@@ -110,15 +116,18 @@ class Group(Generic[F, P]):
         return result
 
     def negate(self, p: P) -> P:
+        """-p."""
         if p.is_infinity:
             return p
         x, y = self.split(p)
         return self.join(x, -y)
 
     def add(self, p: P, q: P) -> P:
+        """p + q, for any p and q; one inversion."""
         return self.affine(self.add_jacobian(self.lift(p), self.lift(q)))
 
     def multiply(self, p: P, k: int) -> P:
+        """k p, k of any sign and not reduced mod r; about 380 group operations."""
         return self.affine(self.multiply_jacobian(self.lift(p), k))
 
     def is_on_curve(self, p: P) -> bool:

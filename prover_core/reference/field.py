@@ -89,6 +89,7 @@ class Fq:
         return f"Fq({self.n})"
 
     def is_zero(self) -> bool:
+        """Whether it is 0."""
         return self.n == 0
 
     def scale(self, k: int) -> Self:

@@ -53,6 +53,7 @@ class Fq2:
         return f"Fq2({self.a}, {self.b})"
 
     def is_zero(self) -> bool:
+        """Whether it is 0."""
         return self.a == 0 and self.b == 0
 
     def scale(self, k: int) -> Self:
@@ -99,10 +100,12 @@ class Fq6:
 
     @classmethod
     def zero(cls) -> Self:
+        """0."""
         return cls(Fq2(0, 0), Fq2(0, 0), Fq2(0, 0))
 
     @classmethod
     def one(cls) -> Self:
+        """1."""
         return cls(Fq2(1, 0), Fq2(0, 0), Fq2(0, 0))
 
     def __add__(self, o: Self) -> Self:
@@ -153,6 +156,7 @@ class Fq12:
 
     @classmethod
     def one(cls) -> Self:
+        """1."""
         return cls(Fq6.one(), Fq6.zero())
 
     @classmethod
