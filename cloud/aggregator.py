@@ -1,0 +1,387 @@
+"""The running cloud: carries out the machine's instructions and reports back to it. One event loop, a few threads.
+
+Durability: an instruction list that holds writes is carried out up to the first write at once, the rest when all its
+writes are on disk; the store's single thread keeps the order between lists. The chunk logs have a thread of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import structlog
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, uplink_pb2
+from prover_core.artifacts import ArtifactStore
+from prover_core.backend import Backend, select
+from prover_core.types import Digest
+
+from . import messages as m
+from . import store as db
+from .batcher import Batcher, Outcome
+from .chunklog import ChunkLogs, recover
+from .config import CloudConfig
+from .errors import RESOURCE_EXHAUSTED, make_status
+from .executor import Executor, Timings
+from .keys import KeyCache
+from .machine import Machine
+from .model import OPEN_STATES, RUNNING, CircuitInfo, Job, SegmentKey, job_view
+from .policy import BatchPolicy
+from .sessions import Sessions, draining
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+_OUTBOX_LIMIT = 4096
+
+
+class Link:
+    """One connection's way back to its edge: messages to write, and at the end the status to close with."""
+
+    def __init__(self, connection: int) -> None:
+        self.connection = connection
+        self.queue: asyncio.Queue[uplink_pb2.UplinkResponse | status_pb2.Status] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def put(self, item: uplink_pb2.UplinkResponse | status_pb2.Status) -> None:
+        self.queue.put_nowait(item)
+        if self.queue.qsize() > _OUTBOX_LIMIT:
+            self._room.clear()
+
+    async def take(self) -> uplink_pb2.UplinkResponse | status_pb2.Status:
+        item = await self.queue.get()
+        if self.queue.qsize() <= _OUTBOX_LIMIT:
+            self._room.set()
+        return item
+
+    async def room(self) -> None:
+        """Waits while an edge does not read what it is told."""
+        await self._room.wait()
+
+
+class Aggregator:
+    """Everything but gRPC. Make it, `start`, use it from one event loop, `stop`."""
+
+    def __init__(self, config: CloudConfig) -> None:
+        self.config = config
+        config.data_dir.mkdir(parents=True, exist_ok=True)
+        self.artifacts = ArtifactStore(config.data_dir / "artifacts", max_bytes=config.max_artifact_bytes)
+        self.backend, self.backend_reason = _backend(config)
+        self.keys = KeyCache(self.artifacts, config.loaded_keys)
+        sessions = Sessions(
+            config.session_credit_bytes, config.max_chunk_bytes, config.ingest_memory_bytes, config.retry_after_ms
+        )
+        self.machine = Machine(
+            sessions,
+            max_chunk_bytes=config.max_chunk_bytes,
+            max_segments=config.max_segments,
+            backlog_bytes=config.backlog_bytes,
+        )
+        self.failed: asyncio.Future[None] | None = None
+        """Set when the store cannot be written: nothing can be promised any more, the process must end."""
+        self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._links: dict[int, Link] = {}
+        self._next_connection = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watchers: dict[bytes, set[asyncio.Event]] = {}
+        self._circuits: dict[bytes, circuit_pb2.Circuit] = {}
+
+    # Life.
+
+    async def start(self) -> None:
+        """Opens the store, takes up unfinished jobs, starts the threads."""
+        config = self.config
+        self._loop = asyncio.get_running_loop()
+        self.failed = self._loop.create_future()
+        self._store = await self._in_store(lambda: db.Store(config.data_dir / "cloud.sqlite"))
+        self._logs = ChunkLogs(config.data_dir / "chunks", self._chunks_durable, self._log_failed)
+        self._executor = Executor(
+            self.keys,
+            self._logs.root,
+            self.backend,
+            workers=config.workers,
+            max_open=config.max_open_segments,
+            on_leaf=self._leaf_proved,
+            on_broken=self._segment_broken,
+        )
+        policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
+        self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
+        self.artifacts.sweep()
+        for circuit in await self._in_store(self._store.circuits):
+            self._know(circuit)
+        jobs = await self._in_store(self._store.unfinished)
+        await asyncio.to_thread(self._logs.keep_only, [j.job_id for j in jobs])
+        for job in jobs:
+            await asyncio.to_thread(self._recover, job)
+            self._apply(self.machine.restore(job))
+            log.info("job_resumed", job_id=job.job_id.hex(), segments=len(job.segments))
+        log.info("cloud_started", backend=self.backend.name, device=self.backend.device, reason=self.backend_reason)
+
+    async def drain(self) -> None:
+        """Tells the edges, then waits within the grace for what needs nothing more from them."""
+        self._post(m.Drain(self.config.retry_after_ms))
+        deadline = self._loop.time() + self.config.drain_grace_seconds
+        while self._loop.time() < deadline and (self._executor.finishing() or self._batcher.busy or self._tasks):
+            if not self._executor.finishing():
+                self._batcher.flush()
+            await asyncio.sleep(0.02)
+        for link in list(self._links.values()):
+            link.put(draining(self.config.retry_after_ms))
+
+    async def stop(self) -> None:
+        """Ends the threads and closes the store; what is unfinished resumes at the next start."""
+        await asyncio.to_thread(self._executor.close)
+        await asyncio.to_thread(self._logs.close)
+        await self._batcher.close()
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._in_store(self._store.close)
+        self._store_thread.shutdown()
+
+    # The uplink.
+
+    def connect(self) -> Link:
+        """A new connection."""
+        self._next_connection += 1
+        link = self._links[self._next_connection] = Link(self._next_connection)
+        return link
+
+    async def receive(self, link: Link, request: uplink_pb2.UplinkRequest) -> None:
+        """One message of an edge, in order."""
+        await link.room()
+        if request.HasField("open_job") and request.open_job.job_id not in self.machine.jobs:
+            known = await self._in_store(lambda: self._store.load_job(request.open_job.job_id))
+            if known is not None and known.job_id not in self.machine.jobs:
+                self._apply(self.machine.restore(known))
+        self._post(m.Received(link.connection, request))
+
+    def disconnect(self, link: Link) -> None:
+        """The connection is over."""
+        self._links.pop(link.connection, None)
+        self._post(m.Disconnected(link.connection))
+
+    # Circuits.
+
+    def circuits(self) -> list[circuit_pb2.Circuit]:
+        """All registered circuits, by name."""
+        return sorted(self._circuits.values(), key=lambda c: (c.name, c.digest))
+
+    def circuit(self, digest: bytes) -> circuit_pb2.Circuit | None:
+        """One registered circuit."""
+        return self._circuits.get(digest)
+
+    async def register(self, circuit: circuit_pb2.Circuit) -> None:
+        """Keeps a circuit whose artifacts are stored and checked."""
+        await self._in_store(lambda: self._store.write([db.circuit_write(circuit)]))
+        self._know(circuit)
+        log.info(
+            "circuit_registered",
+            circuit=circuit.digest.hex(),
+            name=circuit.name,
+            wires=circuit.wires,
+            insecure_setup=circuit.insecure_setup,
+        )
+
+    def _know(self, circuit: circuit_pb2.Circuit) -> None:
+        self._circuits[circuit.digest] = circuit
+        if circuit.parts.r1cs_digest:
+            self.keys.know_r1cs(circuit.digest, Digest(circuit.parts.r1cs_digest))
+        self._post(m.CircuitKnown(CircuitInfo(circuit.digest, circuit.wires, circuit.public_signals)))
+
+    # Questions.
+
+    async def job(self, job_id: bytes) -> Job | None:
+        """A job, from memory or from the store."""
+        live = self.machine.jobs.get(job_id)
+        return live if live is not None else await self._in_store(lambda: self._store.load_job(job_id))
+
+    async def newest_jobs(self, limit: int) -> list[Job]:
+        """The newest jobs first, each as live as it is."""
+        stored = await self._in_store(lambda: self._store.newest(limit))
+        return [self.machine.jobs.get(job.job_id, job) for job in stored]
+
+    async def watch(self, job_id: bytes) -> AsyncIterator[job_pb2.Job]:
+        """The job as it is, then after every change (changes close together are told as one), until it ends."""
+        changed = asyncio.Event()
+        watchers = self._watchers.setdefault(job_id, set())
+        watchers.add(changed)
+        try:
+            while True:
+                changed.clear()
+                job = await self.job(job_id)
+                if job is None:
+                    return
+                yield job_view(job)
+                if job.state != RUNNING:
+                    return
+                await changed.wait()
+                await asyncio.sleep(0.02)
+        finally:
+            watchers.discard(changed)
+            if not watchers:
+                self._watchers.pop(job_id, None)
+
+    # Carrying out.
+
+    def _post(self, event: m.Event) -> None:
+        self._apply(self.machine.handle(event, time.time_ns()))
+
+    def _post_soon(self, event: m.Event) -> None:
+        self._loop.call_soon_threadsafe(self._post, event)
+
+    def _apply(self, instructions: Sequence[m.Instruction]) -> None:
+        first = next((i for i, x in enumerate(instructions) if isinstance(x, m.SAVES)), len(instructions))
+        for instruction in instructions[:first]:
+            self._carry_out(instruction)
+        if first < len(instructions):
+            rest = instructions[first:]
+            writes = [write for x in rest for write in _writes(x)]
+            self._spawn(self._save_then(writes, rest))
+
+    async def _save_then(self, writes: list[db.Write], rest: Sequence[m.Instruction]) -> None:
+        await self._in_store(lambda: self._store.write(writes))
+        for instruction in rest:
+            if isinstance(instruction, m.SaveJob):
+                self._post(m.JobSaved(instruction.job.job_id))
+            elif not isinstance(instruction, m.SAVES):
+                self._carry_out(instruction)
+
+    def _carry_out(self, instruction: m.Instruction) -> None:
+        match instruction:
+            case m.Send():
+                if (link := self._links.get(instruction.connection)) is not None:
+                    link.put(instruction.response)
+                    _log_sent(instruction.response)
+            case m.Close():
+                if (link := self._links.get(instruction.connection)) is not None:
+                    link.put(instruction.error)
+            case m.AppendChunk():
+                self._logs.append_chunk(instruction.chunk)
+            case m.AppendEnd():
+                self._logs.append_end(instruction.key, instruction.chunk_count)
+            case m.Advance():
+                self._executor.advance(instruction.key, instruction.circuit, instruction.chunks, instruction.complete)
+            case m.Discard():
+                self._executor.discard(instruction.key)
+                self._logs.discard(instruction.key)
+            case m.Verify():
+                self._batcher.add(instruction.key, instruction.circuit, instruction.leaf)
+            case m.LeavesComplete():
+                self._batcher.complete(instruction.job_id)
+            case m.Changed():
+                for event in self._watchers.get(instruction.job_id, ()):
+                    event.set()
+
+    # Reports, from other threads but for the batcher's.
+
+    def _chunks_durable(self, key: SegmentKey, next_sequence: int, ended: bool) -> None:
+        self._post_soon(m.ChunksDurable(key, next_sequence, ended))
+
+    def _log_failed(self, key: SegmentKey, error: OSError) -> None:
+        log.error("chunk_log_failed", job_id=key[0].hex(), segment=key[1], exc_info=error)
+        status = make_status(
+            RESOURCE_EXHAUSTED, f"segments[{key[1]}]: the cloud cannot store its chunks", reason="STORAGE_FAILED"
+        )
+        self._post_soon(m.SegmentBroken(key, status))
+
+    def _leaf_proved(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings) -> None:
+        milliseconds = {t.phase: t.duration_nanos // 1_000_000 for t in timings}
+        log.info("leaf_proved", job_id=key[0].hex(), segment=key[1], milliseconds=milliseconds)
+        self._post_soon(m.LeafProved(key, leaf, timings))
+
+    def _segment_broken(self, key: SegmentKey, error: status_pb2.Status, timings: Timings) -> None:
+        self._post_soon(m.SegmentBroken(key, error, timings))
+
+    def _batch_broken(self, key: SegmentKey, error: status_pb2.Status) -> None:
+        self._post(m.SegmentBroken(key, error))
+
+    def _batch_checked(self, outcome: Outcome) -> None:
+        self._spawn(self._save_batch(outcome))
+
+    async def _save_batch(self, outcome: Outcome) -> None:
+        await self._in_store(lambda: self._store.write([db.batch_write(outcome.record)]))
+        self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing))
+
+    # Helpers.
+
+    def _recover(self, job: Job) -> None:
+        for segment in job.segments:
+            if segment.state not in OPEN_STATES:
+                continue
+            found = recover(self._logs.root, (job.job_id, segment.index), segment.circuit.wires)
+            for record in found.chunks:
+                segment.coverage.add(record.wire_offset, record.wire_offset + record.wire_count)
+                segment.digests.append(record.digest)
+            segment.received = segment.acked = len(found.chunks)
+            segment.wires_acked = segment.coverage.count
+            segment.ended = found.ended
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task: asyncio.Task[None] = self._loop.create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Coroutine[object, object, None]) -> None:
+        try:
+            await work
+        except Exception as e:
+            log.critical("store_failed", exc_info=e)
+            if self.failed is not None and not self.failed.done():
+                self.failed.set_exception(e)
+
+    async def _in_store(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._store_thread, call)
+
+
+def _backend(config: CloudConfig) -> tuple[Backend, str]:
+    selection = select(config.backend or None, config.threads or None)
+    return selection.backend, selection.reason
+
+
+def _writes(instruction: m.Instruction) -> list[db.Write]:
+    match instruction:
+        case m.SaveJob():
+            return db.job_writes(instruction.job)
+        case m.SaveSegment():
+            return db.segment_writes(instruction.job, instruction.segment)
+        case m.SaveState():
+            return [db.state_write(instruction.job)]
+        case _:
+            return []
+
+
+def _log_sent(response: uplink_pb2.UplinkResponse) -> None:
+    """One line for what an operator wants to find again: refusals, ends of segments and jobs."""
+    match response.WhichOneof("message"):
+        case "refused":
+            refused = response.refused
+            log.warning(
+                "refused",
+                job_id=refused.job_id.hex(),
+                segment=refused.segment if refused.has_segment else None,
+                code=refused.error.code,
+                error=refused.error.message,
+            )
+        case "segment_update":
+            update = response.segment_update
+            event = update.WhichOneof("event")
+            bound = log.bind(job_id=update.job_id.hex(), segment=update.segment)
+            if event == "failed":
+                bound.warning("segment_failed", code=update.failed.code, error=update.failed.message)
+            else:
+                bound.debug(f"segment_{event}")
+        case "job_update":
+            job = response.job_update
+            bound = log.bind(job_id=job.job_id.hex())
+            if job.HasField("failed"):
+                bound.warning("job_failed", code=job.failed.code, error=job.failed.message)
+            else:
+                bound.info("job_done")
+        case "job_opened":
+            opened = response.job_opened
+            log.info("job_opened", job_id=opened.job_id.hex(), segments=len(opened.positions))

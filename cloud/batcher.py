@@ -1,0 +1,148 @@
+"""Batch verification: leaf proofs of one verification key are checked together, bad ones named, the rest proceed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import common_pb2
+from prover_core.backend import Backend
+from prover_core.groth16 import verify_batch
+from prover_core.types import Digest
+
+from .errors import status_of
+from .keys import KeyCache
+from .model import CircuitInfo, SegmentKey
+from .policy import BatchPolicy, ClosedBatch
+from .store import BatchRecord
+from .validation import parse_leaf
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One verified batch and how long that took."""
+
+    record: BatchRecord
+    good: tuple[SegmentKey, ...]
+    bad: tuple[SegmentKey, ...]
+    timing: common_pb2.PhaseTiming
+
+
+class Batcher:
+    """Gathers, closes when the policy says so, verifies in one thread. Lives on one event loop.
+
+    `on_checked` and `on_broken` are called on that loop; the latter if a batch could not be verified at all.
+    """
+
+    def __init__(
+        self,
+        keys: KeyCache,
+        backend: Backend,
+        policy: BatchPolicy,
+        on_checked: Callable[[Outcome], None],
+        on_broken: Callable[[SegmentKey, status_pb2.Status], None],
+    ) -> None:
+        self._keys = keys
+        self._backend = backend
+        self._policy = policy
+        self._on_checked = on_checked
+        self._on_broken = on_broken
+        self._leaves: dict[SegmentKey, tuple[CircuitInfo, common_pb2.LeafProof]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-verify")
+        self._running: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
+        """Takes one leaf proof."""
+        if key not in self._leaves:
+            self._leaves[key] = (circuit, leaf)
+            self._start(self._policy.add(circuit.digest, key, time.monotonic_ns()))
+
+    def complete(self, job_id: bytes) -> None:
+        """The job has no more leaf proofs to come."""
+        self._start(self._policy.complete(job_id))
+
+    def flush(self) -> None:
+        """Closes all batches now."""
+        self._start(self._policy.drain())
+
+    @property
+    def busy(self) -> bool:
+        """Whether any proof waits or is being verified."""
+        return bool(self._leaves)
+
+    async def close(self) -> None:
+        """Waits for what is running; what waits is taken up from the store at the next start."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await asyncio.gather(*self._running)
+        self._thread.shutdown()
+
+    def _start(self, closed: list[ClosedBatch]) -> None:
+        for batch in closed:
+            task = asyncio.get_running_loop().create_task(self._run(batch))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._policy.next_deadline()
+        if deadline is not None:
+            wait = max(0.0, (deadline - time.monotonic_ns()) / 1e9) + 0.001
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._start(self._policy.tick(time.monotonic_ns()))
+
+    async def _run(self, batch: ClosedBatch) -> None:
+        members = [(key, *self._leaves.pop(key)) for key in batch.members]
+        try:
+            loop = asyncio.get_running_loop()
+            outcome = await loop.run_in_executor(self._thread, self._verify, batch, members)
+        except Exception as e:
+            log.error("batch_not_verified", members=len(members), exc_info=e)
+            for key, _, _ in members:
+                self._on_broken(key, status_of(e, prefix=f"segments[{key[1]}]"))
+            return
+        log.info(
+            "batch_verified",
+            batch_id=outcome.record.batch_id.hex(),
+            size=len(members),
+            bad=len(outcome.bad),
+            cause=str(batch.cause),
+            milliseconds=outcome.timing.duration_nanos // 1_000_000,
+        )
+        self._on_checked(outcome)
+
+    def _verify(
+        self, batch: ClosedBatch, members: list[tuple[SegmentKey, CircuitInfo, common_pb2.LeafProof]]
+    ) -> Outcome:
+        start_unix, start = time.time_ns(), time.perf_counter_ns()
+        key = self._keys.verification_key(batch.key)
+        items = [parse_leaf(leaf, circuit.n_public, f"segments[{k[1]}]") for k, circuit, leaf in members]
+        bad = set(verify_batch(key, items, self._backend))
+        timing = common_pb2.PhaseTiming(
+            phase="verify", start_unix_nanos=start_unix, duration_nanos=time.perf_counter_ns() - start
+        )
+        parts = [
+            part for k, _, leaf in members for part in (k[0], k[1].to_bytes(8, "little"), leaf.SerializeToString())
+        ]
+        record = BatchRecord(
+            batch_id=Digest.of(b"hybrid-prover batch 1", key.digest.raw, *parts).raw,
+            verification_key=key.digest.raw,
+            members=batch.members,
+            failed=len(bad),
+            cause=str(batch.cause),
+            closed_nanos=start_unix,
+        )
+        good = tuple(k for i, (k, _, _) in enumerate(members) if i not in bad)
+        return Outcome(record, good, tuple(k for i, (k, _, _) in enumerate(members) if i in bad), timing)

@@ -1,0 +1,267 @@
+"""Append-only logs of chunks, one file per segment: what has been acked is in them, synced.
+
+A record is a 96-byte header and a payload:
+
+    magic "HPC1" · kind u32 · sequence u64 · wire offset u64 · wire count u32 · encoding u32 · payload size u64 ·
+    reserved 24 bytes · digest 32 bytes              (little-endian)
+
+Kind 1 is a chunk, its digest that of the wire API, which binds job, segment and place. Kind 2 ends the segment: its
+sequence number is the number of chunks, its digest that of the header before. On recovery a log is good up to the
+first record that does not check; the rest, which was never acked, is cut off.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from hybrid_prover.v1 import uplink_pb2
+from prover_core.formats.chunk import chunk_digest
+from prover_core.types import Digest
+
+from .errors import DATA_LOSS, refuse
+from .model import SegmentKey
+
+_HEADER: Final = struct.Struct("<4sIQQIIQ24x32s")
+_MAGIC: Final = b"HPC1"
+_CHUNK: Final = 1
+_END: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One chunk as it lies in a log."""
+
+    sequence: int
+    wire_offset: int
+    wire_count: int
+    encoding: int
+    digest: bytes
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a log holds after a restart: the chunks (without payloads) and whether the segment ended."""
+
+    chunks: list[Record] = field(default_factory=list)
+    ended: bool = False
+
+
+def log_path(root: Path, key: SegmentKey) -> Path:
+    """Where a segment's log lies: one folder a job."""
+    return root / key[0].hex() / f"{key[1]}.log"
+
+
+def chunk_record(chunk: uplink_pb2.Chunk) -> bytes:
+    """A chunk's header and payload."""
+    return (
+        _HEADER.pack(
+            _MAGIC,
+            _CHUNK,
+            chunk.sequence,
+            chunk.wire_offset,
+            chunk.wire_count,
+            chunk.encoding,
+            len(chunk.payload),
+            chunk.digest,
+        )
+        + chunk.payload
+    )
+
+
+def end_record(chunk_count: int) -> bytes:
+    """The record that ends a segment."""
+    head = _HEADER.pack(_MAGIC, _END, chunk_count, 0, 0, 0, 0, bytes(32))[:-32]
+    return head + Digest.of(head).raw
+
+
+class ChunkLogReader:
+    """Reads the chunks of one log in order; O(1) memory but for one payload."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("rb")
+
+    def next(self) -> Record | None:
+        """The next chunk; None at the end record, the end of the file or a torn record."""
+        head = self._file.read(_HEADER.size)
+        if len(head) < _HEADER.size:
+            return None
+        magic, kind, sequence, offset, count, encoding, size, digest = _HEADER.unpack(head)
+        if magic != _MAGIC or kind != _CHUNK:
+            return None
+        payload = self._file.read(size)
+        if len(payload) < size:
+            return None
+        return Record(sequence, offset, count, encoding, digest, payload)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
+    """Checks a log after a restart and cuts off what does not check; a missing log is an empty one. O(size)."""
+    found = Recovered()
+    path = log_path(root, key)
+    if not path.exists():
+        return found
+    with path.open("r+b") as file:
+        good = 0
+        while True:
+            head = file.read(_HEADER.size)
+            if len(head) < _HEADER.size:
+                break
+            magic, kind, sequence, offset, count, encoding, size, digest = _HEADER.unpack(head)
+            if magic != _MAGIC or sequence != len(found.chunks) or found.ended:
+                break
+            if kind == _END:
+                if digest != Digest.of(head[:-32]).raw:
+                    break
+                found.ended = True
+            elif kind == _CHUNK and offset + count <= wires:
+                payload = file.read(size)
+                if len(payload) < size or digest != chunk_digest(
+                    key[0], key[1], sequence, offset, count, encoding, payload
+                ):
+                    break
+                found.chunks.append(Record(sequence, offset, count, encoding, digest, b""))
+            else:
+                break
+            good = file.tell()
+        file.truncate(good)
+        os.fsync(file.fileno())
+    return found
+
+
+@dataclass(slots=True)
+class _Pending:
+    records: list[bytes] = field(default_factory=list)
+    next_sequence: int = 0
+    ended: bool = False
+    discard: bool = False
+
+
+class ChunkLogs:
+    """Writes all logs from one thread: what gathers while one sync runs is written and synced together by the next.
+
+    `on_durable(key, next_sequence, ended)` and `on_error(key, error)` are called from that thread. After an error the
+    segment's log is dropped. Memory is bounded by the credit given to edges.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        on_durable: Callable[[SegmentKey, int, bool], None],
+        on_error: Callable[[SegmentKey, OSError], None],
+    ) -> None:
+        self.root = root
+        root.mkdir(parents=True, exist_ok=True)
+        self._on_durable = on_durable
+        self._on_error = on_error
+        self._wake = threading.Condition()
+        self._pending: dict[SegmentKey, _Pending] = {}
+        self._known: set[SegmentKey] = set()
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="chunk-log", daemon=True)
+        self._thread.start()
+
+    def append_chunk(self, chunk: uplink_pb2.Chunk) -> None:
+        """Queues one chunk; returns at once."""
+        with self._wake:
+            pending = self._pending.setdefault((chunk.job_id, chunk.segment), _Pending())
+            pending.records.append(chunk_record(chunk))
+            pending.next_sequence = chunk.sequence + 1
+            self._wake.notify()
+
+    def append_end(self, key: SegmentKey, chunk_count: int) -> None:
+        """Queues the end of a segment."""
+        with self._wake:
+            pending = self._pending.setdefault(key, _Pending())
+            pending.records.append(end_record(chunk_count))
+            pending.next_sequence = chunk_count
+            pending.ended = True
+            self._wake.notify()
+
+    def discard(self, key: SegmentKey) -> None:
+        """Queues the removal of a log with all that is queued for it."""
+        with self._wake:
+            self._pending[key] = _Pending(discard=True)
+            self._wake.notify()
+
+    def close(self) -> None:
+        """Writes what is queued and ends the thread."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        self._thread.join()
+
+    def keep_only(self, jobs: Iterable[bytes]) -> None:
+        """Removes the logs of jobs that are over or were never opened; for start-up."""
+        wanted = {job.hex() for job in jobs}
+        for folder in self.root.iterdir():
+            if folder.name not in wanted:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._pending and not self._stopping:
+                    self._wake.wait()
+                if not self._pending:
+                    return
+                group, self._pending = self._pending, {}
+            for key, pending in group.items():
+                self._write(key, pending)
+
+    def _write(self, key: SegmentKey, pending: _Pending) -> None:
+        path = log_path(self.root, key)
+        try:
+            if pending.discard:
+                path.unlink(missing_ok=True)
+                self._known.discard(key)
+                if path.parent.exists() and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
+                return
+            if key not in self._known:
+                path.parent.mkdir(exist_ok=True)
+            with path.open("ab", buffering=0) as file:
+                for record in pending.records:
+                    _write_all(file, record)
+                os.fdatasync(file.fileno())
+            if key not in self._known:
+                _sync_folder(path.parent)
+                _sync_folder(self.root)
+                self._known.add(key)
+        except OSError as e:
+            if not pending.discard:
+                self._on_error(key, e)
+            return
+        self._on_durable(key, pending.next_sequence, pending.ended)
+
+
+def _write_all(file: BinaryIO, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) :]
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def require(record: Record | None, key: SegmentKey, sequence: int) -> Record:
+    """The record, which must be there because it was acked; DATA_LOSS (`WireError`) if the disk has lost it."""
+    if record is None or record.sequence != sequence:
+        where = f"segments[{key[1]}].chunks[{sequence}]"
+        raise refuse(DATA_LOSS, f"{where}: the stored chunk cannot be read any more", reason="LOG_DAMAGED")
+    return record

@@ -1,0 +1,1 @@
+"""The cloud's gRPC services: thin translations between the wire and the aggregator."""

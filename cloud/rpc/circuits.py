@@ -1,0 +1,153 @@
+"""CircuitService: artifacts by content, circuits made of them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+
+from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc
+from prover_core.errors import FormatError, InvalidInputError
+from prover_core.formats.r1cs import read_r1cs
+from prover_core.types import Digest
+
+from ..aggregator import Aggregator
+from ..errors import DATA_LOSS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, refuse
+from ..validation import check_bytes, check_name
+from .status import guarded
+
+STAT_LIMIT = 1024
+
+
+class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
+    """Artifacts and circuits of this cloud."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+
+    @guarded
+    async def StatArtifacts(
+        self, request: circuit_pb2.StatArtifactsRequest, _context: grpc.aio.ServicerContext
+    ) -> circuit_pb2.StatArtifactsResponse:
+        if len(request.digests) > STAT_LIMIT:
+            raise refuse(
+                INVALID_ARGUMENT,
+                f"{len(request.digests)} digests in one question, at most {STAT_LIMIT}",
+                reason="TOO_MANY",
+                field="digests",
+            )
+        digests = [Digest(check_bytes(d, 32, f"digests[{i}]")) for i, d in enumerate(request.digests)]
+        present = [self._aggregator.artifacts.path(d) is not None for d in digests]
+        return circuit_pb2.StatArtifactsResponse(present=present)
+
+    @guarded
+    async def PutArtifact(
+        self, _requests: object, context: grpc.aio.ServicerContext
+    ) -> circuit_pb2.PutArtifactResponse:
+        first = await context.read()
+        if first is grpc.aio.EOF or not first.HasField("header"):
+            raise refuse(INVALID_ARGUMENT, "the first message is the header", reason="NO_HEADER", field="header")
+        digest = Digest(check_bytes(first.header.digest, 32, "header.digest"))
+        if self._aggregator.artifacts.path(digest) is not None:
+            return circuit_pb2.PutArtifactResponse(stored=0)
+        try:
+            writer = await asyncio.to_thread(self._aggregator.artifacts.writer, digest, first.header.size)
+        except InvalidInputError as e:
+            raise refuse(INVALID_ARGUMENT, str(e), reason="ARTIFACT_SIZE", field="header.size") from e
+        try:
+            while (message := await context.read()) is not grpc.aio.EOF:
+                if not message.HasField("data"):
+                    raise refuse(INVALID_ARGUMENT, "a second header", reason="SECOND_HEADER", field="header")
+                await asyncio.to_thread(writer.write, message.data)
+            await asyncio.to_thread(writer.commit)
+        except FormatError as e:
+            raise refuse(DATA_LOSS, str(e), reason="ARTIFACT_ALTERED", field="data") from e
+        finally:
+            writer.abort()
+        return circuit_pb2.PutArtifactResponse(stored=first.header.size)
+
+    @guarded
+    async def RegisterCircuit(
+        self, request: circuit_pb2.RegisterCircuitRequest, _context: grpc.aio.ServicerContext
+    ) -> circuit_pb2.RegisterCircuitResponse:
+        check_name(request.name, "name")
+        parts = circuit_pb2.CircuitParts()
+        parts.CopyFrom(request.parts)
+        zkey = self._stored(parts.zkey_digest, "zkey_digest")
+        known = self._aggregator.circuit(zkey.raw)
+        if known is not None:
+            # Parts that an earlier registration brought stay: another edge may keep fewer of them.
+            parts.r1cs_digest = parts.r1cs_digest or known.parts.r1cs_digest
+            if not parts.program_digest:
+                parts.program_digest, parts.program_kind = known.parts.program_digest, known.parts.program_kind
+            if parts == known.parts:
+                return circuit_pb2.RegisterCircuitResponse(circuit=known)
+        if parts.program_digest:
+            self._stored(parts.program_digest, "program_digest")
+            if parts.program_kind == circuit_pb2.PROGRAM_KIND_UNSPECIFIED:
+                raise refuse(
+                    INVALID_ARGUMENT, "a witness program of no kind", reason="NO_KIND", field="parts.program_kind"
+                )
+        try:
+            key = await asyncio.to_thread(self._aggregator.keys.proving_key, zkey.raw)
+        except InvalidInputError as e:
+            raise refuse(INVALID_ARGUMENT, f"the key: {e}", reason="MALFORMED", field="parts.zkey_digest") from e
+        circuit = circuit_pb2.Circuit(
+            digest=zkey.raw,
+            name=request.name,
+            parts=parts,
+            wires=key.n_vars,
+            constraints=await self._constraints(parts.r1cs_digest, key.n_vars, key.n_public),
+            public_signals=key.n_public,
+            insecure_setup=key.insecure,
+        )
+        await self._aggregator.register(circuit)
+        return circuit_pb2.RegisterCircuitResponse(circuit=circuit)
+
+    @guarded
+    async def GetCircuit(
+        self, request: circuit_pb2.GetCircuitRequest, _context: grpc.aio.ServicerContext
+    ) -> circuit_pb2.GetCircuitResponse:
+        circuit = self._aggregator.circuit(check_bytes(request.digest, 32, "digest"))
+        if circuit is None:
+            raise refuse(
+                NOT_FOUND,
+                f"circuit {request.digest.hex()} is not registered here",
+                reason="CIRCUIT_UNKNOWN",
+                field="digest",
+            )
+        return circuit_pb2.GetCircuitResponse(circuit=circuit)
+
+    @guarded
+    async def ListCircuits(
+        self, _request: circuit_pb2.ListCircuitsRequest, _context: grpc.aio.ServicerContext
+    ) -> circuit_pb2.ListCircuitsResponse:
+        return circuit_pb2.ListCircuitsResponse(circuits=self._aggregator.circuits())
+
+    def _stored(self, raw: bytes, part: str) -> Digest:
+        digest = Digest(check_bytes(raw, 32, f"parts.{part}"))
+        if self._aggregator.artifacts.path(digest) is None:
+            raise refuse(
+                FAILED_PRECONDITION,
+                f"artifact {digest} is not stored here; send it with PutArtifact",
+                reason="ARTIFACT_MISSING",
+                field=f"parts.{part}",
+            )
+        return digest
+
+    async def _constraints(self, raw: bytes, wires: int, publics: int) -> int:
+        if not raw:
+            return 0
+        path = self._aggregator.artifacts.path(self._stored(raw, "r1cs_digest"))
+        try:
+            r1cs = await asyncio.to_thread(read_r1cs, str(path))
+        except InvalidInputError as e:
+            raise refuse(INVALID_ARGUMENT, f"the R1CS: {e}", reason="MALFORMED", field="parts.r1cs_digest") from e
+        if (r1cs.n_wires, r1cs.n_public) != (wires, publics):
+            raise refuse(
+                INVALID_ARGUMENT,
+                f"the R1CS has {r1cs.n_wires} wires and {r1cs.n_public} public signals, the key {wires} and {publics}",
+                reason="PARTS_DIFFER",
+                field="parts.r1cs_digest",
+            )
+        return r1cs.n_constraints

@@ -1,0 +1,61 @@
+"""UplinkService: one bidirectional stream an edge; order, credit and errors are the machine's."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+import structlog
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
+
+from ..aggregator import Aggregator, Link
+from ..errors import status_of
+from .status import abort
+
+log = structlog.get_logger(__name__)
+
+
+class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
+    """The stream ends when the edge closes its side, when a newer connection takes the session over, or on drain."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+
+    async def Uplink(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
+        link = self._aggregator.connect()
+        bound = log.bind(connection=link.connection, peer=context.peer())
+        bound.info("edge_connected")
+        reader = asyncio.create_task(self._read(link, context))
+        writer = asyncio.create_task(_write(link, context))
+        try:
+            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            if writer.done() and not writer.cancelled() and writer.exception() is None:
+                await abort(context, writer.result())
+            if reader.done() and not reader.cancelled() and (error := reader.exception()) is not None:
+                bound.error("uplink_failed", exc_info=error)
+                await abort(context, status_of(error if isinstance(error, Exception) else RuntimeError()))
+        finally:
+            reader.cancel()
+            writer.cancel()
+            await asyncio.gather(reader, writer, return_exceptions=True)
+            self._aggregator.disconnect(link)
+            bound.info("edge_disconnected")
+
+    async def _read(self, link: Link, context: grpc.aio.ServicerContext) -> None:
+        while True:
+            request = await context.read()
+            if request is grpc.aio.EOF:
+                return
+            assert isinstance(request, uplink_pb2.UplinkRequest)
+            await self._aggregator.receive(link, request)
+
+
+async def _write(link: Link, context: grpc.aio.ServicerContext) -> status_pb2.Status:
+    """Writes until there is a status to end with."""
+    while True:
+        item = await link.take()
+        if isinstance(item, status_pb2.Status):
+            return item
+        await context.write(item)

@@ -1,0 +1,121 @@
+"""The cloud as a gRPC server: start, serve until told to stop, drain, stop.
+
+    server = CloudServer(CloudConfig(port=0, data_dir=...))
+    await server.start()          # server.port and server.target are known from here on
+    ...
+    await server.stop()           # drains: Draining to the edges, running proofs finish within the grace
+
+`serve(config)` does that until SIGTERM or SIGINT.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from prover_core.errors import InvalidInputError
+
+from .aggregator import Aggregator
+from .config import CloudConfig
+from .rpc.circuits import Circuits
+from .rpc.jobs import Jobs
+from .rpc.uplink import Uplink
+
+log = structlog.get_logger(__name__)
+
+SERVICES = (
+    uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
+    circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
+    job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
+)
+
+
+class CloudServer:
+    """One cloud in this process. `start` and `stop` once each, on one event loop."""
+
+    def __init__(self, config: CloudConfig) -> None:
+        self.config = config
+        self.aggregator = Aggregator(config)
+        self.port = 0
+        """The port in use, once started."""
+        self._health = health.aio.HealthServicer()
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def target(self) -> str:
+        """Where clients connect."""
+        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
+        return f"{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Resumes what the store holds, then listens. `InvalidInputError` (field `port`) if the address is taken."""
+        limit = self.config.max_message_bytes
+        server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", limit),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_time_ms", 30_000),
+                ("grpc.keepalive_timeout_ms", 10_000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                ("grpc.keepalive_permit_without_calls", 1),
+            ]
+        )
+        uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)
+        circuit_pb2_grpc.add_CircuitServiceServicer_to_server(Circuits(self.aggregator), server)
+        job_pb2_grpc.add_JobQueryServiceServicer_to_server(Jobs(self.aggregator), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        try:
+            self.port = server.add_insecure_port(self.config.address)
+        except RuntimeError as e:
+            raise InvalidInputError(f"cannot listen on {self.config.address}: {e}", field="port") from e
+        await self.aggregator.start()
+        await server.start()
+        self._server = server
+        for service in ("", *SERVICES):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        log.info("listening", address=self.target)
+
+    async def stop(self) -> None:
+        """Graceful: NOT_SERVING, Draining, running proofs within the grace, then streams end and threads stop."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        await self._health.enter_graceful_shutdown()
+        await self.aggregator.drain()
+        await server.stop(grace=1.0)
+        await self.aggregator.stop()
+        log.info("stopped")
+
+    async def failed(self) -> None:
+        """Returns never; raises what made the store unwritable."""
+        assert self.aggregator.failed is not None
+        await asyncio.shield(self.aggregator.failed)
+
+
+async def serve(config: CloudConfig) -> None:
+    """Runs a cloud until SIGTERM or SIGINT, then drains it; a second signal ends the grace at once."""
+    server = CloudServer(config)
+    await server.start()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+    waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(server.failed())}
+    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        with contextlib.suppress(NotImplementedError):
+            loop.remove_signal_handler(number)
+    await server.stop()
+    for task in done:
+        task.result()
