@@ -60,6 +60,7 @@ def read_zkey(source: Source) -> ProvingKey:
     _check_coordinates(ic.limbs, "section 3")
     a_rows, b_rows, values = _coefficients(file.section(4), n, n_vars)
     contributions = bytes(file.section(10)) if 10 in file else b""
+    contributed = _n_contributions(contributions) > 0
     return ProvingKey(
         n_vars=n_vars,
         n_public=n_public,
@@ -79,7 +80,7 @@ def read_zkey(source: Source) -> ProvingKey:
         a_rows=a_rows,
         b_rows=b_rows,
         values=values,
-        insecure=INSECURE_SECTION in file or _n_contributions(contributions) == 0,
+        insecure=INSECURE_SECTION in file or not contributed,
         contributions=contributions,
     )
 
