@@ -30,7 +30,7 @@ class CloudConfig:
 
     host: str = "127.0.0.1"
     """Address to listen on. Plain text is spoken, so it must be a loopback address."""
-    port: int = 7400
+    port: int = 7600
     """TCP port to listen on; 0 takes any free one."""
     data_dir: Path = Path("hybrid-prover-cloud")
     """Folder of the database, the artifacts and the chunk logs; made if missing. One process may use it at a time."""
