@@ -60,9 +60,11 @@ demo: $(STAMPS)/install
 	@$(BIN)/hybrid-prover demo $(ARGS)
 
 test: $(STAMPS)/dev
+	@$(STEP) "snarkjs and circom2" $(BIN)/python tests/node/toolchain.py
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 test-slow: $(STAMPS)/dev
+	@$(STEP) "snarkjs and circom2" $(BIN)/python tests/node/toolchain.py
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 check: $(STAMPS)/dev
