@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -20,7 +21,9 @@ def edge(*, config: Annotated[EdgeConfig, Parameter(name="*")] = EdgeConfig()) -
 
 def cloud(*, config: Annotated[CloudConfig, Parameter(name="*")] = CloudConfig()) -> int:  # noqa: B008
     """Run a cloud aggregator until it is told to stop (SIGTERM or Ctrl-C): it finishes what runs, then ends."""
-    from cloud.daemon import main
+    from cloud.logs import configure_logging
+    from cloud.service import serve
 
-    main(config)
+    configure_logging(config.log_level)
+    asyncio.run(serve(config))
     return 0
