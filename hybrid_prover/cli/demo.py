@@ -30,3 +30,5 @@ def demo(*, config: Annotated[DemoConfig, Parameter(name="*")] = DemoConfig(), j
     except DaemonError as e:
         output.note(e.tail)
         raise
+    except asyncio.CancelledError:  # SIGTERM
+        raise KeyboardInterrupt from None

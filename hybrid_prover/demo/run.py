@@ -193,16 +193,22 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     loop.add_signal_handler(signal.SIGTERM, task.cancel)
-    demo = Demo(config, output, circuits, scratch)
-    async with AsyncExitStack() as stack:
-        with output.step(f"one cloud and {EDGES} edges"):
-            await demo.start(stack)
-        try:
-            await _measure(demo)
-        except Exception:
-            demo.fleet.check()  # if a daemon died, that is the cause
-            output.note(f"the logs of the daemons are in {scratch / 'logs'}")
-            raise
+    try:
+        async with AsyncExitStack() as stack:
+            demo = Demo(config, output, circuits, scratch)
+            with output.step(f"one cloud and {EDGES} edges"):
+                await demo.start(stack)
+            try:
+                await _measure(demo)
+            except Exception:
+                demo.fleet.check()  # if a daemon died, that is the cause
+                raise
+    except Exception:
+        output.note(f"the logs of the daemons are in {scratch / 'logs'}")
+        raise
+    except BaseException:
+        shutil.rmtree(scratch)
+        raise
     shutil.rmtree(scratch)
     return 0
 
