@@ -15,6 +15,8 @@ from prover_core.types import FrVector
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "node"))
 
+from toolchain import Toolchain, toolchain
+
 STEPS = 5
 
 
@@ -41,3 +43,13 @@ def wires() -> list[int]:
 @pytest.fixture(scope="session")
 def witness(wires: list[int]) -> FrVector:
     return FrVector.from_ints(wires)
+
+
+@pytest.fixture(scope="session")
+def tools() -> Toolchain:
+    return toolchain()
+
+
+@pytest.fixture(scope="session")
+def circuits() -> Path:
+    return Path(__file__).resolve().parent / "circuits"
