@@ -1,0 +1,124 @@
+"""What an edge daemon is told when it starts: read once, never changed while it runs."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from prover_core.errors import InvalidInputError
+from prover_core.formats.chunk import MAX_CHUNK_WIRES
+
+MIB = 1 << 20
+GIB = 1 << 30
+
+
+def split_address(address: str, name: str) -> tuple[str, int]:
+    """`host:port` or `[v6]:port` in two; `InvalidInputError` (field = name) if it is neither."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidInputError(f"{name} is not host:port: {address!r}", field=name)
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, written as a name or an address, can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """Settings of an edge daemon. Sizes are bytes and times seconds unless the name says otherwise."""
+
+    listen: str = "127.0.0.1:7410"
+    """Address of the local API, host:port; port 0 takes a free one. Plain text, so it must be a loopback address."""
+
+    cloud: str = "127.0.0.1:7600"
+    """Address of the cloud aggregator, host:port."""
+
+    cloud_plaintext: bool = False
+    """Speak plain text to a cloud that is not on this machine. Witnesses then cross the network unprotected: only for
+    networks that encrypt by themselves. A cloud on loopback is always spoken to in plain text, any other with TLS."""
+
+    cloud_ca: Path | None = None
+    """PEM file of the authorities that may vouch for the cloud; the system's authorities if not given."""
+
+    state_dir: Path = field(default_factory=lambda: Path.home() / ".local" / "state" / "hybrid-prover" / "edge")
+    """Folder for jobs, chunks, artifacts and results. Made with access for its owner only: it holds witness inputs."""
+
+    name: str = "edge"
+    """What people call this edge; at most 128 characters."""
+
+    workers: int = 2
+    """Witness worker processes; each works on one segment at a time."""
+
+    worker_threads: int = 0
+    """Threads one worker may use to make a proof itself (placement private); 0 shares the cores between the workers."""
+
+    worker_memory: int = 8 * GIB
+    """Private memory one worker may allocate; mapped keys do not count. Beyond it the segment fails, not the daemon."""
+
+    witness_seconds: float = 600.0
+    """Longest time one segment may take in a worker, its proof included where the placement is private."""
+
+    worker_attempts: int = 3
+    """How often a segment is tried when its worker dies, before the segment fails."""
+
+    chunk_wires: int = 1 << 14
+    """Wires in a chunk: smaller leaves earlier, larger costs less per wire."""
+
+    max_jobs: int = 256
+    """Unfinished jobs kept at once; further ones are refused with RESOURCE_EXHAUSTED."""
+
+    max_segments: int = 8192
+    """Unfinished segments of all jobs kept at once; further ones are refused with RESOURCE_EXHAUSTED."""
+
+    max_request: int = 64 * MIB
+    """Largest request message of the local API."""
+
+    max_artifact: int = 16 * GIB
+    """Largest artifact taken."""
+
+    max_unacked: int = 4 * GIB
+    """Chunk bytes that may wait on disk for the cloud; beyond it no new witness is begun until some are acked."""
+
+    max_watchers: int = 256
+    """WatchJob streams open at once."""
+
+    finished_jobs_kept: int = 1000
+    """Finished jobs whose results are kept; the oldest are forgotten beyond it."""
+
+    stop_seconds: float = 10.0
+    """How long open calls may go on when the daemon is told to stop."""
+
+    def __post_init__(self) -> None:
+        host, _ = split_address(self.listen, "listen")
+        if not is_loopback(host):
+            raise InvalidInputError(
+                f"listen = {self.listen!r} is not a loopback address; the local API is plain text and has no "
+                "authentication yet, so only this machine may reach it (use 127.0.0.1 or [::1])",
+                field="listen",
+            )
+        split_address(self.cloud, "cloud")
+        if not 0 < len(self.name) <= 128:
+            raise InvalidInputError("name needs 1 to 128 characters", field="name")
+        if self.worker_threads < 0:
+            raise InvalidInputError("worker_threads cannot be negative", field="worker_threads")
+        if not 64 <= self.chunk_wires <= MAX_CHUNK_WIRES:
+            raise InvalidInputError(f"chunk_wires must be 64 to {MAX_CHUNK_WIRES}", field="chunk_wires")
+        for name in (
+            "workers", "worker_memory", "witness_seconds", "worker_attempts", "max_jobs", "max_segments", "max_request",
+            "max_artifact", "max_unacked", "max_watchers", "finished_jobs_kept",
+        ):  # fmt: skip
+            if getattr(self, name) <= 0:
+                raise InvalidInputError(f"{name} must be positive", field=name)
+
+    @property
+    def cloud_is_plaintext(self) -> bool:
+        """Whether the uplink is plain text: on loopback, or because the flag says so."""
+        return self.cloud_plaintext or is_loopback(split_address(self.cloud, "cloud")[0])

@@ -1,0 +1,300 @@
+"""The daemon's middle: carries out what the machine decides, with the spool, the workers and the uplink as its hands.
+
+Everything here runs on one event loop; the machine is only ever touched from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import structlog
+
+from hybrid_prover.v1 import job_pb2
+from prover_core.artifacts import ArtifactStore
+from prover_core.types import Digest
+
+from . import requests
+from .chunkfile import ChunkRecord
+from .circuitfiles import CircuitFiles
+from .config import EdgeConfig
+from .instructions import (
+    DropInputs,
+    EnsureCircuit,
+    FetchResult,
+    Forget,
+    Instruction,
+    Notify,
+    SaveJob,
+    SaveSegment,
+    StartWitness,
+    StopWitness,
+)
+from .machine import EdgeMachine
+from .model import Code, Job, JobState, SegmentState, Timing
+from .spool import CircuitRecord, job_row, segment_row
+from .spoolthread import SpoolThread
+from .status import RpcError, failure_of, rpc_error
+from .workers import WitnessTask, WorkerDied, WorkerPool
+
+log = structlog.get_logger("edge")
+
+
+class Clock:
+    """Nanoseconds since the epoch that never go backwards: the wall clock once, then the monotonic one."""
+
+    def __init__(self) -> None:
+        self._offset = time.time_ns() - time.monotonic_ns()
+
+    def __call__(self) -> int:
+        return self._offset + time.monotonic_ns()
+
+
+class EdgeCore:
+    """All state of a running edge but its servers and its connection."""
+
+    def __init__(self, config: EdgeConfig, spool: SpoolThread, pool: WorkerPool, artifacts: ArtifactStore) -> None:
+        self.config = config
+        self.spool = spool
+        self.pool = pool
+        self.artifacts = artifacts
+        self.now = Clock()
+        self.machine = EdgeMachine(
+            workers=config.workers,
+            worker_attempts=config.worker_attempts,
+            max_unacked=config.max_unacked,
+            finished_kept=config.finished_jobs_kept,
+        )
+        self.circuits: dict[bytes, CircuitRecord] = {}
+        self.chunks: dict[tuple[bytes, int], list[ChunkRecord]] = {}
+        self.wake = asyncio.Event()
+        """Set whenever the machine may have something to send."""
+        self.stopping = False
+        self.on_uplink: Callable[[EnsureCircuit | FetchResult], None] = lambda _: None
+        """Where instructions for the cloud's unary services go; set by the uplink."""
+        self._changed: dict[bytes, asyncio.Event] = {}
+        self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
+        self._admission = asyncio.Lock()
+
+    # Life
+
+    def restore(self) -> None:
+        """Takes up what an earlier run left in the spool; before anything is served."""
+        self.circuits = {c.digest: c for c in self.spool.spool.circuits()}
+        for job, chunks in self.spool.spool.jobs():
+            for s in job.segments:
+                self.chunks[job.id, s.index] = chunks[s.index]
+            self.apply(self.machine.restore(job, self.now()))
+            if job.state is JobState.RUNNING:
+                log.info("job resumed", job_id=job.id.hex(), segments=len(job.segments))
+
+    async def close(self) -> None:
+        """Stops the work; what is unfinished goes on at the next start."""
+        self.stopping = True
+        self.wake_watchers()
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.pool.close()
+        await self.spool.close()
+
+    def wake_watchers(self) -> None:
+        """Makes every `wait_change` return."""
+        for event in self._changed.values():
+            event.set()
+
+    # What the local API asks
+
+    async def submit(self, request: job_pb2.SubmitJobRequest) -> tuple[bytes, bool]:
+        """(job id, whether it is new); durable when this returns. Errors as in `requests.plan_job`, or queue full."""
+        plan = requests.plan_job(
+            request, self.circuits, secret=self.spool.spool.secret, chunk_wires=self.config.chunk_wires
+        )
+        async with self._admission:
+            if plan.job_id in self.machine.jobs:
+                return plan.job_id, False
+            jobs, segments = self.machine.unfinished()
+            # A job of more segments than the queue holds is taken when it is alone, else it would wait for ever.
+            if jobs >= self.config.max_jobs or (jobs and segments + len(plan.segments) > self.config.max_segments):
+                raise rpc_error(
+                    Code.RESOURCE_EXHAUSTED,
+                    f"the queue is full: {jobs} jobs with {segments} segments are unfinished",
+                    reason="QUEUE_FULL",
+                    retry_after=self.machine.retry_after(),
+                )
+            blobs = [spec.SerializeToString() for spec in request.segments]
+            accepted = self.now()
+            await self.spool.call(lambda spool: spool.add_job(plan, blobs, accepted))
+            log.info(
+                "job accepted", job_id=plan.job_id.hex(), segments=len(plan.segments), placement=plan.placement.name
+            )
+            self.apply(self.machine.submit(plan, accepted))
+        return plan.job_id, True
+
+    def job(self, job_id: bytes) -> Job:
+        """The job as it stands, or NOT_FOUND."""
+        requests.checked_digest(job_id, "job_id")
+        found = self.machine.jobs.get(job_id)
+        if found is None:
+            raise rpc_error(Code.NOT_FOUND, f"no job {job_id.hex()} here", reason="JOB_UNKNOWN", field="job_id")
+        return found
+
+    def cancel(self, job_id: bytes) -> Job:
+        """Stops a job; nothing if it has ended."""
+        job = self.job(job_id)
+        self.apply(self.machine.cancel(job_id, self.now()))
+        return job
+
+    async def wait_change(self, job_id: bytes) -> None:
+        """Returns at the next change of the job, or when the daemon stops."""
+        await self._changed.setdefault(job_id, asyncio.Event()).wait()
+
+    async def add_circuit(self, record: CircuitRecord) -> None:
+        """Registers a circuit, durably."""
+        await self.spool.call(lambda spool: spool.add_circuit(record))
+        self.circuits[record.digest] = record
+
+    def files(self, record: CircuitRecord) -> CircuitFiles:
+        """Where the circuit's artifacts lie; `RpcError` if one has gone."""
+        paths = {}
+        for part, digest in (("zkey", record.digest), ("r1cs", record.r1cs), ("program", record.program)):
+            paths[part] = self.artifacts.path(Digest(digest)) if digest else None
+            if digest and paths[part] is None:
+                raise rpc_error(
+                    Code.FAILED_PRECONDITION,
+                    f"the {part} {digest.hex()} is not stored here: send it with PutArtifact",
+                    reason="ARTIFACT_MISSING",
+                    field=f"parts.{part}_digest",
+                )
+        zkey = paths["zkey"]
+        assert zkey is not None
+        return CircuitFiles(record.digest, zkey, paths["r1cs"], paths["program"], record.kind)
+
+    # Instructions
+
+    def apply(self, instructions: Iterable[Instruction]) -> None:
+        """Carries out what the machine decided; called after every event."""
+        for instruction in instructions:
+            self._do(instruction)
+        self.wake.set()
+
+    def _do(self, instruction: Instruction) -> None:
+        match instruction:
+            case StartWitness(job_id, segment):
+                self._start(job_id, segment)
+            case StopWitness(job_id, segment):
+                task = self._tasks.get((job_id, segment))
+                if task is not None:
+                    task.cancel()
+            case SaveSegment(job_id, segment):
+                row = segment_row(job_id, self.machine.jobs[job_id].segments[segment])
+                self.spool.post(lambda spool: spool.save_segment(row))
+            case SaveJob(job_id):
+                self._save_job(self.machine.jobs[job_id])
+            case Notify(job_id):
+                event = self._changed.pop(job_id, None)
+                if event is not None:
+                    event.set()
+            case DropInputs(job_id):
+                for s in self.machine.jobs[job_id].segments:
+                    self.chunks.pop((job_id, s.index), None)
+                self.spool.post(lambda spool: spool.drop_inputs(job_id))
+            case Forget(job_id):
+                self.spool.post(lambda spool: spool.forget(job_id))
+            case EnsureCircuit() | FetchResult():
+                self.on_uplink(instruction)
+
+    def _save_job(self, job: Job) -> None:
+        row = job_row(job)
+        self.spool.post(lambda spool: spool.save_job(row))
+        if job.state is not JobState.RUNNING:
+            seconds = (job.ended - job.accepted) / 1e9
+            text = job.failure.message if job.failure else ""
+            log.info("job ended", job_id=job.id.hex(), state=job.state.name, seconds=round(seconds, 3), error=text)
+
+    def _start(self, job_id: bytes, segment: int) -> None:
+        key = (job_id, segment)
+        before = self._tasks.get(key)
+        task = asyncio.create_task(self._witness(job_id, segment, before))
+        self._tasks[key] = task
+
+        def done(ended: asyncio.Task[None]) -> None:
+            if self._tasks.get(key) is ended:
+                del self._tasks[key]
+            if not ended.cancelled() and ended.exception() is not None:
+                log.error("witness task broke", job_id=job_id.hex(), segment=segment, error=repr(ended.exception()))
+
+        task.add_done_callback(done)
+
+    async def _witness(self, job_id: bytes, segment: int, before: asyncio.Task[None] | None) -> None:
+        """One segment through a worker; answers StartWitness exactly once."""
+        machine, bound = self.machine, log.bind(job_id=job_id.hex(), segment=segment)
+        if before is not None:
+            await asyncio.wait([before])
+        try:
+            job = machine.jobs[job_id]
+            inputs = await self.spool.call(lambda spool: spool.inputs(job_id, segment))
+            task = WitnessTask(
+                job_id,
+                segment,
+                job.plan.placement,
+                self.files(self.circuits[job.segments[segment].circuit]),
+                job.plan.chunk_wires,
+                self.spool.spool.chunk_file(job_id, segment),
+                inputs,
+            )
+            bound.info("witness begins", wires=job.segments[segment].wires)
+            head, body = await self.pool.witness(task, lambda event: self._worker_event(job_id, segment, event))
+        except asyncio.CancelledError:
+            if not self.stopping:
+                self.apply(machine.worker_stopped(job_id, segment, self.now()))
+                self._remove_chunks_if_ended(job_id)
+            raise
+        except WorkerDied as e:
+            bound.warning("worker died", error=str(e))
+            self.apply(machine.worker_died(job_id, segment, e.failure, self.now()))
+        except Exception as e:
+            if not isinstance(e, RpcError):
+                bound.error("witness broke", error=repr(e))
+            made = failure_of(e, prefix=f"segments[{segment}]", metadata={"segment": str(segment)})
+            bound.warning("witness failed", code=made.code.name, error=made.message)
+            self.apply(machine.witness_failed(job_id, segment, made, self.now()))
+        else:
+            timings = [Timing(*t) for t in head["timings"]]
+            bound.info("witness done", ms={t.phase: t.duration // 10**6 for t in timings}, chunks=head.get("chunks", 0))
+            if head["event"] == "leaf":
+                self.apply(machine.proof_ready(job_id, segment, body, timings, self.now()))
+            else:
+                self.apply(machine.witness_finished(job_id, segment, head["chunks"], timings, self.now()))
+
+    def _remove_chunks_if_ended(self, job_id: bytes) -> None:
+        """A worker may have written after the job's chunks were removed."""
+        job = self.machine.jobs.get(job_id)
+        if job is None or job.state is not JobState.RUNNING:
+            self.spool.post(lambda spool: spool.drop_inputs(job_id))
+
+    def _worker_event(self, job_id: bytes, segment: int, event: dict[str, Any]) -> None:
+        if event["event"] == "proving":
+            self.apply(self.machine.proof_started(job_id, segment))
+            return
+        record = ChunkRecord(
+            event["sequence"],
+            event["position"],
+            event["size"],
+            event["wire_offset"],
+            event["wire_count"],
+            event["encoding"],
+            bytes.fromhex(event["digest"]),
+        )
+        job = self.machine.jobs.get(job_id)
+        if job is None or job.segments[segment].state in (SegmentState.FAILED, SegmentState.CANCELLED):
+            return
+        records = self.chunks.setdefault((job_id, segment), [])
+        if record.sequence == len(records):
+            records.append(record)
+        self.apply(
+            self.machine.chunk_ready(job_id, segment, record.sequence, record.size, record.wire_count, self.now())
+        )

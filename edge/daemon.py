@@ -1,0 +1,127 @@
+"""The edge daemon as a whole: put together, started, and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc
+from prover_core.artifacts import ArtifactStore
+from prover_core.errors import InvalidInputError
+
+from . import logs
+from .config import EdgeConfig, split_address
+from .core import EdgeCore
+from .rpc_circuits import CircuitService
+from .rpc_jobs import JobQueryService, JobService
+from .spoolthread import SpoolThread
+from .uplink import Uplink
+from .workers import WorkerPool
+
+log = structlog.get_logger("edge")
+
+_SERVICES = (
+    job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
+    circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
+)
+
+
+class EdgeDaemon:
+    """A running edge. `async with EdgeDaemon(config) as edge:` serves at `edge.target` until the block is left."""
+
+    def __init__(self, config: EdgeConfig) -> None:
+        self.config = config
+        self.port = 0
+        """The bound port, once started."""
+
+    @property
+    def target(self) -> str:
+        """Where clients find the local API."""
+        host, _ = split_address(self.config.listen, "listen")
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    async def start(self) -> None:
+        """Takes up unfinished jobs, starts the workers and the uplink, then serves.
+
+        `InvalidInputError` if the address is taken, `FormatError` if the state is of a newer version.
+        """
+        config = self.config
+        spool = SpoolThread(config.state_dir)
+        artifacts = ArtifactStore(config.state_dir / "artifacts", max_bytes=config.max_artifact)
+        artifacts.sweep()
+        self.core = EdgeCore(config, spool, WorkerPool(config), artifacts)
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", config.max_request),
+                ("grpc.max_send_message_length", config.max_request),
+                ("grpc.so_reuseport", 0),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+            ]
+        )
+        self._add_services()
+        try:
+            self.port = self._server.add_insecure_port(config.listen)
+        except RuntimeError as e:
+            spool.spool.close()
+            raise InvalidInputError(f"cannot listen on {config.listen}: the address is taken", field="listen") from e
+        await self.core.pool.start()
+        self.core.restore()
+        spool.start()
+        await self._server.start()
+        self._uplink = asyncio.create_task(Uplink(config, self.core).run())
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        for service in _SERVICES:
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        log.info("edge serves", target=self.target, cloud=config.cloud, workers=config.workers)
+
+    def _add_services(self) -> None:
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(JobService(self.core), self._server)
+        job_pb2_grpc.add_JobQueryServiceServicer_to_server(JobQueryService(self.core), self._server)
+        circuit_pb2_grpc.add_CircuitServiceServicer_to_server(CircuitService(self.core), self._server)
+        reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
+
+    async def stop(self) -> None:
+        """Refuses new work, lets open calls end, stops workers and uplink; unfinished jobs go on at the next start."""
+        await self._health.enter_graceful_shutdown()
+        self.core.stopping = True
+        self.core.wake_watchers()
+        await self._server.stop(self.config.stop_seconds)
+        self._uplink.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._uplink
+        await self.core.close()
+        log.info("edge stopped")
+
+    async def __aenter__(self) -> EdgeDaemon:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+async def serve(config: EdgeConfig) -> None:
+    """Runs an edge until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with EdgeDaemon(config):
+        await stop.wait()
+        log.info("edge stops")
+
+
+def main(config: EdgeConfig) -> None:
+    """`serve` with logs on standard error; what the command line calls."""
+    logs.configure()
+    asyncio.run(serve(config))

@@ -1,0 +1,296 @@
+"""The life of jobs at the edge: accepted, witnessed, ended. The half of the machine that needs no connection.
+
+Same rules as `machine`: no I/O, no clock; events come in with the time, instructions go out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from . import policy
+from .instructions import (
+    DropInputs,
+    Forget,
+    Instruction,
+    Notify,
+    SaveJob,
+    SaveSegment,
+    StartWitness,
+    StopWitness,
+)
+from .model import Failure, Job, JobPlan, JobState, Segment, SegmentState, Timing
+from .outbox import Outbox
+
+
+class JobBook:
+    """All jobs of one edge. Not thread-safe: one caller at a time. Each StartWitness is answered exactly once."""
+
+    def __init__(self, *, workers: int, worker_attempts: int, max_unacked: int, finished_kept: int) -> None:
+        self.jobs: dict[bytes, Job] = {}
+        self._outbox = Outbox()
+        self._workers = workers
+        self._worker_attempts = worker_attempts
+        self._max_unacked = max_unacked
+        self._finished_kept = finished_kept
+        self._order = 0
+        self._at_work: set[tuple[bytes, int]] = set()
+        self._unacked = 0
+        self._finished: deque[bytes] = deque()
+        self._out: list[Instruction] = []
+        self._witness_times: deque[int] = deque(maxlen=64)
+
+    def unfinished(self) -> tuple[int, int]:
+        """(jobs, segments) that have not ended."""
+        running = [j for j in self.jobs.values() if j.state is JobState.RUNNING]
+        return len(running), sum(not s.state.ended for j in running for s in j.segments)
+
+    def retry_after(self) -> int:
+        """What to tell a client whose job does not fit, in nanoseconds."""
+        mean = sum(self._witness_times) // len(self._witness_times) if self._witness_times else policy.SECOND
+        return policy.retry_after(self.unfinished()[1], self._workers, mean)
+
+    def submit(self, plan: JobPlan, now: int) -> list[Instruction]:
+        """Takes a job whose inputs are durable already; does nothing if it is known."""
+        if plan.job_id not in self.jobs:
+            segments = [Segment(i, s.circuit, s.wires) for i, s in enumerate(plan.segments)]
+            self._adopt(Job(plan, segments, accepted=now, order=self._order), now)
+            self._out.append(Notify(plan.job_id))
+        return self._drain()
+
+    def restore(self, job: Job, now: int) -> list[Instruction]:
+        """Takes a job from the spool of an earlier run, with what is known of its segments' chunks."""
+        job.order = self._order
+        if job.state is not JobState.RUNNING:
+            self.jobs[job.id] = job
+            self._order += 1
+            self._finished.append(job.id)
+            return self._drain()
+        for s in job.segments:
+            s.working = False
+            if not s.state.ended and not s.leaf:
+                whole = s.chunk_count is not None and len(s.chunk_bytes) == s.chunk_count
+                s.state = SegmentState.UPLOADING if whole else SegmentState.QUEUED
+                s.chunk_count = s.chunk_count if whole else None
+            self._unacked += sum(s.chunk_bytes)
+        self._adopt(job, now)
+        return self._drain()
+
+    def _adopt(self, job: Job, now: int) -> None:
+        self.jobs[job.id] = job
+        self._order += 1
+        self._out += self._outbox.announce(job, now)
+        self._schedule(now)
+
+    def cancel(self, job_id: bytes, now: int) -> list[Instruction]:
+        """Stops a job at a client's wish; nothing if it has ended."""
+        job = self.jobs[job_id]
+        if job.state is JobState.RUNNING:
+            self._end(job, JobState.CANCELLED, None, now)
+            self._outbox.farewell(job)
+        return self._drain()
+
+    # Witness workers
+
+    def chunk_ready(
+        self, job_id: bytes, segment: int, sequence: int, size: int, wires: int, now: int
+    ) -> list[Instruction]:
+        """A chunk is in the spool. Known sequence numbers (a witness made again) change nothing."""
+        found = self._running(job_id, segment)
+        if found and sequence == len(found[1].chunk_bytes):
+            job, s = found
+            s.chunk_bytes.append(size)
+            s.chunk_wires.append(wires)
+            if sequence < s.acked:
+                s.wires_acked += wires
+            else:
+                self._unacked += size
+            self._outbox.offer(job, s)
+        return self._drain()
+
+    def witness_finished(
+        self, job_id: bytes, segment: int, chunks: int, timings: list[Timing], now: int
+    ) -> list[Instruction]:
+        """All chunks of the segment are in the spool; its worker is idle."""
+        self._release(job_id, segment)
+        found = self._running(job_id, segment)
+        if found:
+            job, s = found
+            self._note(s, timings)
+            s.chunk_count = chunks
+            self._advance(job, s, SegmentState.UPLOADING)
+            self._after_ack(job, s, now)
+            self._outbox.offer(job, s)
+        self._schedule(now)
+        return self._drain()
+
+    def proof_started(self, job_id: bytes, segment: int) -> list[Instruction]:
+        """Placement private: the witness is complete, its worker finishes the proof."""
+        found = self._running(job_id, segment)
+        if found:
+            self._advance(*found, SegmentState.PROVING)
+        return self._drain()
+
+    def proof_ready(
+        self, job_id: bytes, segment: int, leaf: bytes, timings: list[Timing], now: int
+    ) -> list[Instruction]:
+        """Placement private: the leaf proof was made and verified here; its worker is idle."""
+        self._release(job_id, segment)
+        found = self._running(job_id, segment)
+        if found:
+            job, s = found
+            self._note(s, timings)
+            s.leaf = leaf
+            self._advance(job, s, SegmentState.PROVED)
+            self._out.append(SaveSegment(job.id, s.index))
+            self._outbox.offer(job, s)
+        self._schedule(now)
+        return self._drain()
+
+    def witness_failed(self, job_id: bytes, segment: int, failure: Failure, now: int) -> list[Instruction]:
+        """The segment cannot be witnessed (or proved); its worker is idle."""
+        self._release(job_id, segment)
+        found = self._running(job_id, segment)
+        if found and not found[1].complete:
+            self._fail_segment(*found, failure, now)
+        self._schedule(now)
+        return self._drain()
+
+    def worker_died(self, job_id: bytes, segment: int, failure: Failure, now: int) -> list[Instruction]:
+        """The worker died under the segment, which is tried again `worker_attempts` times in all."""
+        self._release(job_id, segment)
+        found = self._running(job_id, segment)
+        if found and not found[1].complete:
+            job, s = found
+            s.crashes += 1
+            if s.crashes >= self._worker_attempts:
+                self._fail_segment(job, s, failure, now)
+            else:
+                s.state = SegmentState.QUEUED
+                self._touch(job)
+        self._schedule(now)
+        return self._drain()
+
+    def worker_stopped(self, job_id: bytes, segment: int, now: int) -> list[Instruction]:
+        """The worker gave the segment up as told."""
+        self._release(job_id, segment)
+        self._schedule(now)
+        return self._drain()
+
+    # Changes of state
+
+    def _running(self, job_id: bytes, segment: int) -> tuple[Job, Segment] | None:
+        job = self.jobs.get(job_id)
+        if job is None or job.state is not JobState.RUNNING or not 0 <= segment < len(job.segments):
+            return None
+        s = job.segments[segment]
+        return None if s.state in (SegmentState.FAILED, SegmentState.CANCELLED) else (job, s)
+
+    def _release(self, job_id: bytes, segment: int) -> None:
+        self._at_work.discard((job_id, segment))
+        job = self.jobs.get(job_id)
+        if job is not None:
+            job.segments[segment].working = False
+
+    def _schedule(self, now: int) -> None:
+        while len(self._at_work) < self._workers and self._unacked <= self._max_unacked:
+            choice = policy.next_to_witness(self.jobs.values())
+            if choice is None:
+                return
+            job, s = choice
+            s.working = True
+            self._at_work.add((job.id, s.index))
+            self._advance(job, s, SegmentState.WITNESSING)
+            self._out.append(StartWitness(job.id, s.index))
+
+    def _advance(self, job: Job, s: Segment, state: SegmentState) -> None:
+        if s.state < state:
+            s.state = state
+        self._touch(job)
+
+    def _touch(self, job: Job) -> None:
+        job.revision += 1
+        self._out.append(Notify(job.id))
+
+    def _note(self, s: Segment, timings: list[Timing]) -> None:
+        for timing in timings:
+            s.timings[timing.phase] = timing
+            if timing.phase == "witness":
+                self._witness_times.append(timing.duration)
+
+    def _move_acked(self, s: Segment, position: int) -> None:
+        """The cloud has the chunks before `position`; forwards as a rule, backwards if it lost some."""
+        self._unacked += sum(s.chunk_bytes[position : s.acked]) - sum(s.chunk_bytes[s.acked : position])
+        s.wires_acked = sum(s.chunk_wires[:position])
+        s.acked = position
+
+    def _after_ack(self, job: Job, s: Segment, now: int) -> None:
+        if (
+            s.chunk_count is not None
+            and s.acked == s.chunk_count
+            and s.upload_started
+            and s.state < SegmentState.PROVING
+        ):
+            s.timings["upload"] = Timing("upload", s.upload_started, now - s.upload_started)
+            if s.tail_sent:
+                self._advance(job, s, SegmentState.PROVING)
+            self._out.append(SaveSegment(job.id, s.index))
+
+    def _completed(self, job: Job, s: Segment, now: int) -> None:
+        """The cloud has all it needs of the segment, even if the edge has not made it all (again)."""
+        if s.complete or s.state.ended:
+            return
+        s.complete = True
+        self._move_acked(s, max(s.acked, len(s.chunk_bytes)))
+        s.cursor = s.acked
+        s.wires_acked = s.wires
+        if s.working:
+            self._out.append(StopWitness(job.id, s.index))
+        if s.upload_started and "upload" not in s.timings:
+            s.timings["upload"] = Timing("upload", s.upload_started, now - s.upload_started)
+        self._advance(job, s, SegmentState.PROVING)
+
+    def _maybe_done(self, job: Job, now: int) -> bool:
+        if not job.awaiting_result or not all(s.leaf for s in job.segments):
+            return False
+        self._end(job, JobState.DONE, None, now)
+        return True
+
+    def _fail_segment(self, job: Job, s: Segment, failure: Failure, now: int) -> None:
+        s.state, s.failure = SegmentState.FAILED, failure
+        text = f"segment {s.index}: {failure.message}"
+        self._end(job, JobState.FAILED, Failure(failure.code, text, failure.status), now)
+        self._outbox.farewell(job)
+
+    def _fail_job(self, job: Job, failure: Failure, now: int) -> None:
+        if job.state is JobState.RUNNING:
+            self._end(job, JobState.FAILED, failure, now)
+            self._confirm(job)
+
+    def _end(self, job: Job, state: JobState, failure: Failure | None, now: int) -> None:
+        """The job ends: nothing of it is witnessed, sent or kept but its record and its proofs."""
+        job.state, job.failure, job.ended = state, failure, now
+        job.closing = state is not JobState.DONE and job.known_to_cloud
+        job.opens = 0
+        for s in job.segments:
+            self._unacked -= sum(s.chunk_bytes[s.acked :])
+            if s.working:
+                self._out.append(StopWitness(job.id, s.index))
+            if not s.state.ended:
+                s.state = SegmentState.VERIFIED if state is JobState.DONE else SegmentState.CANCELLED
+            self._out.append(SaveSegment(job.id, s.index))
+        self._touch(job)
+        self._out += [SaveJob(job.id), DropInputs(job.id)]
+        self._finished.append(job.id)
+        while len(self._finished) > self._finished_kept:
+            old = self._finished.popleft()
+            del self.jobs[old]
+            self._out.append(Forget(old))
+
+    def _confirm(self, job: Job) -> None:
+        if job.closing:
+            job.closing = False
+            self._out.append(SaveJob(job.id))
+
+    def _drain(self) -> list[Instruction]:
+        out, self._out = self._out, []
+        return out

@@ -1,0 +1,193 @@
+"""The nouns of the edge's decisions: jobs, segments, failures. Plain data; the numbers are those of the wire API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Placement(IntEnum):
+    """`hybrid_prover.v1.Placement`."""
+
+    CLOUD = 1
+    SPLIT = 2
+    PRIVATE = 3
+
+
+class SegmentState(IntEnum):
+    """`hybrid_prover.v1.SegmentState`; only grows, except that a failure or a cancellation ends it."""
+
+    QUEUED = 1
+    WITNESSING = 2
+    UPLOADING = 3
+    PROVING = 4
+    PROVED = 5
+    VERIFIED = 6
+    FAILED = 7
+    CANCELLED = 8
+
+    @property
+    def ended(self) -> bool:
+        return self >= SegmentState.VERIFIED
+
+
+class JobState(IntEnum):
+    """`hybrid_prover.v1.JobState`."""
+
+    RUNNING = 1
+    DONE = 2
+    FAILED = 3
+    CANCELLED = 4
+
+
+class Code(IntEnum):
+    """The gRPC status codes used here."""
+
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something cannot go on. `status` is the serialized `google.rpc.Status`, details included."""
+
+    code: Code
+    message: str
+    status: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One measured phase; nanoseconds since the epoch, and of duration."""
+
+    phase: str
+    start: int
+    duration: int
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """`hybrid_prover.v1.Link`."""
+
+    from_segment: int
+    from_signal: int
+    to_segment: int
+    to_signal: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """What a segment is before anything happened to it."""
+
+    circuit: bytes
+    wires: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobPlan:
+    """What a job is before anything happened to it. Inputs stay in the spool: decisions do not need them."""
+
+    job_id: bytes
+    name: str
+    placement: Placement
+    segments: tuple[SegmentPlan, ...]
+    links: tuple[Link, ...]
+    chunk_wires: int
+    """Wires in a chunk: fixed when the job is accepted, so that a witness made again gives the same chunks."""
+
+
+@dataclass(slots=True)
+class Segment:
+    """One segment as it stands."""
+
+    index: int
+    circuit: bytes
+    wires: int
+    state: SegmentState = SegmentState.QUEUED
+    failure: Failure | None = None
+    leaf: bytes = b""
+    """Serialized `LeafProof`, empty until there is one."""
+    timings: dict[str, Timing] = field(default_factory=dict)
+
+    chunk_bytes: list[int] = field(default_factory=list)
+    """Payload size of every chunk in the spool."""
+    chunk_wires: list[int] = field(default_factory=list)
+    """Wires of every chunk in the spool."""
+    chunk_count: int | None = None
+    """How many chunks there are in all; None until the witness is complete."""
+    working: bool = False
+    """A worker has it."""
+    crashes: int = 0
+    """How often its worker died."""
+
+    acked: int = 0
+    """Chunks durable at the cloud."""
+    wires_acked: int = 0
+    cursor: int = 0
+    """Next chunk to send."""
+    tail_sent: bool = False
+    """SegmentEnd (private: SegmentProof) was sent on this connection."""
+    complete: bool = False
+    """The cloud has all it needs of this segment."""
+    resends: int = 0
+    """Refusals since the last progress."""
+    stale_refusals: int = 0
+    """Refusals still to come for chunks that were under way when the cursor was set back."""
+    resent_from: int = 0
+    """Where the cursor was last set back to."""
+    not_before: int = 0
+    """Nothing is sent before this time."""
+    last_progress: int = 0
+    """When the cloud last took something, or something was first sent after that."""
+    upload_started: int = 0
+
+
+@dataclass(slots=True)
+class Job:
+    """One job as it stands."""
+
+    plan: JobPlan
+    segments: list[Segment]
+    accepted: int
+    order: int
+    """Jobs accepted earlier have lower numbers."""
+    state: JobState = JobState.RUNNING
+    failure: Failure | None = None
+    ended: int = 0
+    revision: int = 1
+
+    announced: bool = False
+    """OpenJob was sent on this connection."""
+    opened: bool = False
+    """JobOpened came back on this connection."""
+    known_to_cloud: bool = False
+    """OpenJob was sent on some connection."""
+    closing: bool = False
+    """Ended here by failure or cancellation, and the cloud has not confirmed that it knows."""
+    opens: int = 0
+    """Refused or farewell OpenJobs since the last success."""
+    not_before: int = 0
+    awaiting_result: bool = False
+    """The cloud says done, but leaf proofs are missing here."""
+
+    @property
+    def id(self) -> bytes:
+        return self.plan.job_id
+
+    @property
+    def private(self) -> bool:
+        return self.plan.placement is Placement.PRIVATE

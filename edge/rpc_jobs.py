@@ -1,0 +1,100 @@
+"""JobService and JobQueryService of an edge: its own jobs only."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
+from prover_core.errors import InvalidInputError
+
+from .core import EdgeCore
+from .model import Code, JobState
+from .rpc import streaming, unary
+from .status import RpcError, failure, rpc_error, to_status
+from .views import job_message
+
+WATCH_INTERVAL = 0.05
+"""Seconds between two messages of one WatchJob stream; changes in between are told together."""
+MAX_LISTED = 1000
+
+
+class JobService(job_pb2_grpc.JobServiceServicer):
+    """Takes and cancels jobs."""
+
+    def __init__(self, core: EdgeCore) -> None:
+        self._core = core
+
+    @unary
+    async def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:
+        if self._core.stopping:
+            raise _stopping()
+        job_id, created = await self._core.submit(request)
+        return job_pb2.SubmitJobResponse(job_id=job_id, created=created)
+
+    @unary
+    async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:
+        return job_pb2.CancelJobResponse(job=job_message(self._core.cancel(request.job_id)))
+
+
+class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
+    """Answers questions about jobs."""
+
+    def __init__(self, core: EdgeCore) -> None:
+        self._core = core
+        self._watchers = 0
+
+    @unary
+    async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
+        return job_pb2.GetJobResponse(job=job_message(self._core.job(request.job_id)))
+
+    @unary
+    async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:
+        if request.limit > MAX_LISTED:
+            raise InvalidInputError(f"limit is at most {MAX_LISTED}, not {request.limit}", field="limit")
+        jobs = sorted(self._core.machine.jobs.values(), key=lambda job: job.order, reverse=True)
+        return job_pb2.ListJobsResponse(jobs=[job_message(job) for job in jobs[: request.limit or 100]])
+
+    @streaming
+    async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        job = self._core.job(request.job_id)
+        if self._watchers >= self._core.config.max_watchers:
+            text = f"{self._watchers} WatchJob streams are open already"
+            raise rpc_error(Code.RESOURCE_EXHAUSTED, text, reason="TOO_MANY_WATCHERS", retry_after=10**9)
+        self._watchers += 1
+        try:
+            while True:
+                ended, revision = job.state is not JobState.RUNNING, job.revision
+                yield job_pb2.WatchJobResponse(job=job_message(job))
+                if ended:
+                    return
+                await asyncio.sleep(WATCH_INTERVAL)
+                while job.revision == revision and not self._core.stopping:
+                    await self._core.wait_change(job.id)
+                if self._core.stopping:
+                    raise _stopping()
+        finally:
+            self._watchers -= 1
+
+    @unary
+    async def GetResult(self, request: job_pb2.GetResultRequest, context: Any) -> job_pb2.GetResultResponse:
+        job = self._core.job(request.job_id)
+        if job.state is JobState.RUNNING:
+            raise rpc_error(Code.FAILED_PRECONDITION, "the job is unfinished", reason="JOB_UNFINISHED")
+        if job.state is not JobState.DONE:
+            text = f"the job is {job.state.name.lower()}" + (f": {job.failure.message}" if job.failure else "")
+            made = failure(Code.FAILED_PRECONDITION, text, reason=f"JOB_{job.state.name}")
+            if job.failure is not None:
+                status = to_status(made)
+                status.details.extend(to_status(job.failure).details)
+                made = type(made)(made.code, made.message, status.SerializeToString())
+            raise RpcError(made)
+        return job_pb2.GetResultResponse(
+            proofs=[common_pb2.LeafProof.FromString(s.leaf) for s in job.segments],
+            circuits=[s.circuit for s in job.segments],
+        )
+
+
+def _stopping() -> RpcError:
+    return rpc_error(Code.UNAVAILABLE, "this edge is stopping", reason="STOPPING", retry_after=2 * 10**9)

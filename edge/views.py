@@ -1,0 +1,82 @@
+"""Jobs and circuits as messages of the wire API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
+
+from .model import Job, Link, Segment, Timing
+from .spool import CircuitRecord
+from .status import to_status
+
+
+def timing_messages(timings: Iterable[Timing]) -> list[common_pb2.PhaseTiming]:
+    """Measured phases."""
+    return [common_pb2.PhaseTiming(phase=t.phase, start_unix_nanos=t.start, duration_nanos=t.duration) for t in timings]
+
+
+def timings_of(messages: Iterable[common_pb2.PhaseTiming]) -> list[Timing]:
+    """The inverse of `timing_messages`."""
+    return [Timing(t.phase, t.start_unix_nanos, t.duration_nanos) for t in messages]
+
+
+def link_messages(links: Iterable[Link]) -> list[common_pb2.Link]:
+    """Links."""
+    return [
+        common_pb2.Link(
+            from_segment=k.from_segment, from_signal=k.from_signal, to_segment=k.to_segment, to_signal=k.to_signal
+        )
+        for k in links
+    ]
+
+
+def segment_message(s: Segment) -> job_pb2.SegmentStatus:
+    """One segment as it stands."""
+    message = job_pb2.SegmentStatus(
+        index=s.index,
+        circuit=s.circuit,
+        state=job_pb2.SegmentState.Name(int(s.state)),
+        wires_acked=s.wires_acked,
+        wires=s.wires,
+        timings=timing_messages(s.timings.values()),
+    )
+    if s.failure is not None:
+        message.error.CopyFrom(to_status(s.failure))
+    return message
+
+
+def job_message(job: Job) -> job_pb2.Job:
+    """One job as it stands; O(segments)."""
+    message = job_pb2.Job(
+        job_id=job.id,
+        name=job.plan.name,
+        placement=common_pb2.Placement.Name(int(job.plan.placement)),
+        state=job_pb2.JobState.Name(int(job.state)),
+        segments=[segment_message(s) for s in job.segments],
+        links=link_messages(job.plan.links),
+        accepted_unix_nanos=job.accepted,
+        ended_unix_nanos=job.ended,
+        revision=job.revision,
+    )
+    if job.failure is not None:
+        message.error.CopyFrom(to_status(job.failure))
+    return message
+
+
+def circuit_message(c: CircuitRecord) -> circuit_pb2.Circuit:
+    """A registered circuit."""
+    return circuit_pb2.Circuit(
+        digest=c.digest,
+        name=c.name,
+        parts=circuit_pb2.CircuitParts(
+            zkey_digest=c.digest,
+            r1cs_digest=c.r1cs,
+            program_digest=c.program,
+            program_kind=circuit_pb2.ProgramKind.Name(c.kind),
+        ),
+        wires=c.wires,
+        constraints=c.constraints,
+        public_signals=c.public_signals,
+        insecure_setup=c.insecure_setup,
+    )

@@ -1,0 +1,152 @@
+"""A witness worker: one process, one segment at a time, told what to do by frames on its standard input.
+
+It reads artifacts by path, runs the witness program, checks constraint rows as they close, and either appends chunks to
+the segment's file, saying so one by one, or (placement private) makes the leaf proof. It talks to nobody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from hybrid_prover.v1 import job_pb2
+from hybrid_prover.wire import leaf_to_wire
+from prover_core.backend import Backend, select
+from prover_core.errors import StreamOrderError
+from prover_core.groth16 import StreamingProver
+from prover_core.types import FrVector
+from prover_core.witness import RowChecker, WireSlice
+
+from .chunkfile import RECORD_NUMBERS, ChunkRecord, ChunkWriter
+from .circuitfiles import CircuitCache, CircuitFiles, LoadedCircuit
+from .frames import Head, pack, read
+from .model import Placement
+from .status import failure_of
+
+_PR_SET_PDEATHSIG = 1
+
+
+class Worker:
+    """The state that outlives a segment: the backend and the circuits used last."""
+
+    def __init__(self, backend: Backend, send: Callable[[bytes], None], *, memory: int) -> None:
+        self._backend = backend
+        self._circuits = CircuitCache(backend, wasm_memory=memory)
+        self._send = send
+
+    def handle(self, head: Head, body: bytes) -> None:
+        """Does one task and answers it with exactly one frame of `finished`, `leaf`, `described` or `failed`."""
+        index = head.get("segment")
+        where = "" if index is None else f"segments[{index}]"
+        try:
+            circuit = self._circuits.get(CircuitFiles.from_json(head["circuit"]))
+            if head["op"] == "describe":
+                self._send(pack({"event": "described", **circuit.describe()}))
+            else:
+                self._segment(circuit, head, body)
+        except Exception as e:
+            metadata = {} if index is None else {"segment": str(index)}
+            named = getattr(e, "field", "") and head.get("stage") == "witness"
+            failed = failure_of(e, prefix=f"{where}.inputs" if named else where, metadata=metadata)
+            self._send(pack({"event": "failed", "code": int(failed.code), "message": failed.message}, failed.status))
+
+    def _segment(self, circuit: LoadedCircuit, head: Head, body: bytes) -> None:
+        spec = job_pb2.SegmentSpec.FromString(body)
+        inputs = {signal.name: FrVector.from_bytes(signal.values).to_ints() for signal in spec.inputs}
+        program, rows = circuit.program, circuit.rows
+        prover = None
+        if head["placement"] == Placement.PRIVATE:
+            prover = StreamingProver(circuit.key, self._backend, r1cs=circuit.r1cs)
+        started, clock = time.time_ns(), time.perf_counter_ns()
+        checker = RowChecker(rows) if rows is not None else None
+        covered = 0
+        with contextlib.ExitStack() as stack:
+            writer = None
+            if prover is None:
+                writer = ChunkWriter(Path(head["chunk_file"]), bytes.fromhex(head["job"]), head["segment"])
+                stack.callback(writer.close)
+            head["stage"] = "witness"
+            for piece in _pieces(program.run(inputs, slice_wires=head["chunk_wires"]), head["chunk_wires"]):
+                head["stage"] = "wires"
+                if checker is not None:
+                    checker.add(piece.offset, piece.values)
+                covered += len(piece.values)
+                if prover is not None:
+                    prover.add(piece.offset, piece.values)
+                elif writer is not None:
+                    record = writer.append(piece.offset, piece.values)
+                    self._send(pack({"event": "chunk", **_record_json(record)}))
+                head["stage"] = "witness"
+            head["stage"] = "end"
+            if checker is not None:
+                checker.finish()
+            if covered != program.n_wires:
+                raise StreamOrderError(f"the witness program emitted {covered} of {program.n_wires} wires")
+        timings = [["witness", started, time.perf_counter_ns() - clock]]
+        if prover is None:
+            self._send(pack({"event": "finished", "chunks": writer.count if writer else 0, "timings": timings}))
+            return
+        self._send(pack({"event": "proving"}))
+        started, clock = time.time_ns(), time.perf_counter_ns()
+        proof, publics = prover.finish(), prover.publics
+        timings.append(["prove", started, time.perf_counter_ns() - clock])
+        self._send(pack({"event": "leaf", "timings": timings}, leaf_to_wire(proof, publics).SerializeToString()))
+
+
+def _record_json(record: ChunkRecord) -> Head:
+    return {name: getattr(record, name) for name in RECORD_NUMBERS} | {"digest": record.digest.hex()}
+
+
+def _pieces(slices: Iterator[WireSlice], wires: int) -> Iterator[WireSlice]:
+    """The slices, none longer than a chunk; empty ones left out."""
+    for piece in slices:
+        for first in range(0, len(piece.values), wires):
+            yield WireSlice(piece.offset + first, piece.values[first : first + wires])
+
+
+def _confine(memory: int) -> None:
+    """Bounds private memory, leaves no core dumps (they would hold witnesses), and dies with the daemon."""
+    resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _own_streams() -> tuple[BinaryIO, BinaryIO]:
+    """The pipes to the daemon; whatever a library prints goes to standard error instead."""
+    frames_in, frames_out = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    return frames_in, frames_out
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m edge.workerproc MEMORY_BYTES THREADS`: serves until standard input ends."""
+    memory, threads = int(arguments[0]), int(arguments[1])
+    _confine(memory)
+    frames_in, frames_out = _own_streams()
+
+    def send(frame: bytes) -> None:
+        frames_out.write(frame)
+        frames_out.flush()
+
+    selection = select(None, threads)
+    worker = Worker(selection.backend, send, memory=memory)
+    send(pack({"event": "ready", "backend": selection.backend.name, "reason": selection.reason}))
+    while frame := read(frames_in):
+        worker.handle(*frame)
+    return 0
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(BrokenPipeError):
+        sys.exit(main(sys.argv[1:]))
