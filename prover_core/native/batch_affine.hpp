@@ -14,6 +14,7 @@ template <class F>
 class AdditionQueue {
  public:
   static constexpr size_t capacity = 512;
+  static constexpr size_t lanes = 4;
 
   AdditionQueue() : pairs_(new Pair[capacity]), slope_(new F[capacity]), below_(new F[capacity]), product_(new F[capacity]) {}
 
@@ -21,38 +22,57 @@ class AdditionQueue {
     // The pair is read up to 512 pushes later: long enough to come from memory.
     prefetch(a);
     prefetch(b);
-    pairs_[size_++] = {a, b, out, negate_a, negate_b};
+    pairs_[size_++] = {a, b, out, negate_a, negate_b, false};
     if (size_ == capacity) flush();
   }
 
   void flush() {
-    F acc = F::one();
-    for (size_t i = 0; i < size_; i++) {
-      const Pair& pair = pairs_[i];
-      const F ax = F::load(pair.a), bx = F::load(pair.b);
-      below_[i] = bx - ax;
-      if (below_[i].is_zero() || ax.is_zero() || bx.is_zero()) [[unlikely]] resolve(i);
-      product_[i] = acc;
-      acc *= below_[i];
-    }
-    acc = acc.inverse_vartime();
-    for (size_t i = size_; i-- > 0;) {
-      const Pair& pair = pairs_[i];
-      if (pair.out == nullptr) continue;  // resolved; its denominator is 1
-      const F inverse = acc * product_[i];
-      acc *= below_[i];
-      const F ax = F::load(pair.a), bx = F::load(pair.b);
-      F ay = load_y(pair.a, pair.negate_a);
-      F slope;
-      if (pair.doubling) [[unlikely]] {
-        slope = slope_[i] * inverse;
-      } else {
-        slope = (load_y(pair.b, pair.negate_b) - ay) * inverse;
+    // A product takes twice as long to answer as to issue, so four chains run side by side: chain g has the pairs g,
+    // g + 4, g + 8... The queue is filled up to whole fours with pairs that do nothing.
+    for (; size_ % lanes != 0; size_++) pairs_[size_] = {};
+    F acc[lanes];
+    for (F& a : acc) a = F::one();
+    for (size_t i = 0; i < size_; i += lanes) {
+      for (size_t g = 0; g < lanes; g++) {
+        const Pair& pair = pairs_[i + g];
+        if (pair.out == nullptr) [[unlikely]] {
+          below_[i + g] = F::one();
+        } else {
+          const F ax = F::load(pair.a), bx = F::load(pair.b);
+          below_[i + g] = bx - ax;
+          if (below_[i + g].is_zero() || ax.is_zero() || bx.is_zero()) [[unlikely]] resolve(i + g);
+        }
+        product_[i + g] = acc[g];
+        acc[g] *= below_[i + g];
       }
-      const F x = slope.square() - ax - bx;
-      const F y = slope * (ax - x) - ay;
-      pair.out->x = x;
-      pair.out->y = y;
+    }
+    const F left = acc[0] * acc[1], right = acc[2] * acc[3];
+    const F all = (left * right).inverse_vartime();
+    const F left_inverse = all * right, right_inverse = all * left;
+    const F inverses[lanes] = {left_inverse * acc[1], left_inverse * acc[0], right_inverse * acc[3], right_inverse * acc[2]};
+    for (size_t g = 0; g < lanes; g++) acc[g] = inverses[g];
+    for (size_t i = size_; i != 0;) {
+      i -= lanes;
+      F slope[lanes], ax[lanes], ay[lanes], x[lanes];
+      for (size_t g = 0; g < lanes; g++) slope[g] = acc[g] * product_[i + g];
+      for (size_t g = 0; g < lanes; g++) acc[g] *= below_[i + g];
+      for (size_t g = 0; g < lanes; g++) {
+        const Pair& pair = pairs_[i + g];
+        if (pair.out == nullptr) [[unlikely]] {
+          ax[g] = ay[g] = F::zero();  // resolved, or filling: computed along and thrown away
+          continue;
+        }
+        ax[g] = F::load(pair.a);
+        ay[g] = load_y(pair.a, pair.negate_a);
+        slope[g] *= pair.doubling ? slope_[i + g] : load_y(pair.b, pair.negate_b) - ay[g];
+      }
+      for (size_t g = 0; g < lanes; g++) x[g] = slope[g].square() - ax[g];
+      for (size_t g = 0; g < lanes; g++)
+        if (pairs_[i + g].out != nullptr) x[g] -= F::load(pairs_[i + g].b);
+      for (size_t g = 0; g < lanes; g++) {
+        const F y = slope[g] * (ax[g] - x[g]) - ay[g];
+        if (Affine<F>* out = pairs_[i + g].out; out != nullptr) *out = {x[g], y};
+      }
     }
     size_ = 0;
   }
@@ -61,18 +81,18 @@ class AdditionQueue {
   struct Pair {
     const void* a;
     const void* b;
-    Affine<F>* out;
-    bool negate_a, negate_b, doubling = false;
+    Affine<F>* out;  // null: nothing to do
+    bool negate_a, negate_b, doubling;
   };
 
   static void prefetch(const void* p) {
-    for (size_t offset = 0; offset < sizeof(Affine<F>); offset += 64)
-      __builtin_prefetch(static_cast<const char*>(p) + offset);
+    const auto bytes = static_cast<const char*>(p);
+    for (size_t offset = 0; offset < sizeof(Affine<F>); offset += 64) __builtin_prefetch(bytes + offset);
+    __builtin_prefetch(bytes + sizeof(Affine<F>) - 1);  // borrowed points straddle cache lines
   }
 
   static F load_y(const void* p, bool negate) {
-    const F y = F::load(static_cast<const char*>(p) + sizeof(F));
-    return negate ? -y : y;
+    return F::load(static_cast<const char*>(p) + sizeof(F)).negated_if(negate);
   }
 
   static Affine<F> load(const void* p, bool negate) { return {F::load(p), load_y(p, negate)}; }

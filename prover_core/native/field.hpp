@@ -74,6 +74,14 @@ struct Fp {
     return r;
   }
   Fp operator-() const { return zero() - *this; }
+  /// flag ? -x : x without a branch, for flags nobody can predict.
+  Fp negated_if(bool flag) const {
+    const Fp negative = -*this;
+    const uint64_t mask = 0 - uint64_t(flag);
+    Fp r;
+    for (int i = 0; i < 4; i++) r.v[i] = v[i] ^ ((v[i] ^ negative.v[i]) & mask);
+    return r;
+  }
   Fp& operator+=(const Fp& b) { return *this = *this + b; }
   Fp& operator-=(const Fp& b) { return *this = *this - b; }
   Fp& operator*=(const Fp& b) { return *this = *this * b; }

@@ -25,6 +25,7 @@ struct Fq2 {
   Fq2 operator+(const Fq2& b) const { return {c0 + b.c0, c1 + b.c1}; }
   Fq2 operator-(const Fq2& b) const { return {c0 - b.c0, c1 - b.c1}; }
   Fq2 operator-() const { return {-c0, -c1}; }
+  Fq2 negated_if(bool flag) const { return {c0.negated_if(flag), c1.negated_if(flag)}; }
   /// Karatsuba: (a0 b0 - a1 b1) + ((a0 + a1)(b0 + b1) - a0 b0 - a1 b1) u; 3 products.
   Fq2 operator*(const Fq2& b) const {
     const Fq low = c0 * b.c0, high = c1 * b.c1;

@@ -83,12 +83,65 @@ void bind_quotient(nb::handle a, nb::handle b, nb::handle c, nb::handle out, uns
   quotient(left.data(), right.data(), c_data, log2, to, threads);
 }
 
+/// out[i] = a[i] op b[i] in Fr or Fq, Montgomery: one element at a time, for tests of the arithmetic itself.
+template <class F>
+void elementwise_in(const std::string& op, const Buffer& a, const Buffer& b, const Buffer& out) {
+  using P = typename F::Params;
+  F (*f)(const F&, const F&);
+  if (op == "add")
+    f = [](const F& x, const F& y) { return x + y; };
+  else if (op == "sub")
+    f = [](const F& x, const F& y) { return x - y; };
+  else if (op == "mul")
+    f = [](const F& x, const F& y) { return x * y; };
+  else if (op == "mul_portable")
+    f = [](const F& x, const F& y) {
+      F r;
+      limbs::mul_portable<P>(r.v, x.v, y.v);
+      return r;
+    };
+  else if (op == "add_portable")
+    f = [](const F& x, const F& y) {
+      F r;
+      limbs::add_portable<P>(r.v, x.v, y.v);
+      return r;
+    };
+  else if (op == "sub_portable")
+    f = [](const F& x, const F& y) {
+      F r;
+      limbs::sub_portable<P>(r.v, x.v, y.v);
+      return r;
+    };
+  else if (op == "divide")
+    f = [](const F& x, const F& y) { return x * y.inverse_vartime(); };
+  else
+    throw std::invalid_argument("no operation is called " + op);
+  for (size_t i = 0; i < a.rows(); i++) {
+    const F r = f(F::load(a.data() + 32 * i), F::load(b.data() + 32 * i));
+    std::memcpy(out.writable() + 32 * i, r.v, 32);
+  }
+}
+
+void elementwise(const std::string& field, const std::string& op, nb::handle a, nb::handle b, nb::handle out) {
+  const Buffer left(a, 8, {4}, "a"), right(b, 8, {4}, "b"), target(out, 8, {4}, "result", true);
+  same_rows(left, right, "b");
+  same_rows(left, target, "result");
+  nb::gil_scoped_release unlocked;
+  if (field == "fr")
+    elementwise_in<Fr>(op, left, right, target);
+  else if (field == "fq")
+    elementwise_in<Fq>(op, left, right, target);
+  else
+    throw std::invalid_argument("no field is called " + field);
+}
+
 }  // namespace
 
 void bind_field(nb::module_& m) {
   m.def("fr_to_montgomery", &to_montgomery);
   m.def("fr_from_montgomery", &from_montgomery);
   m.def("fr_mul", &mul);
+  m.def("elementwise", &elementwise);
   m.def("ntt", &bind_ntt);
   m.def("quotient", &bind_quotient, nb::arg("a"), nb::arg("b"), nb::arg("c").none(), nb::arg("out"), nb::arg("threads"));
 }
