@@ -9,18 +9,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prover_core.formats.tape import read_tape
-
 from hybrid_prover.v1 import circuit_pb2
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError, ProverError
 from prover_core.formats.r1cs import read_r1cs
+from prover_core.formats.tape import read_tape
 from prover_core.formats.zkey import read_zkey
 from prover_core.groth16 import ProvingKey
 from prover_core.r1cs import R1cs
-from prover_core.witness import RowPlan, TapeProgram, WasmLimits, WasmProgram, WitnessProgram
+from prover_core.witness import RowPlan, WasmLimits, WasmProgram, WitnessProgram
 from prover_core.witness.program import InputSpec
 from prover_core.witness.tape import Tape
+from prover_core.witness.vm import TapeProgram
 
 T = TypeVar("T")
 
