@@ -100,6 +100,7 @@ def _authorize(state: State, signed: SignedOperation, program: int) -> SegmentTr
         "kind": int(operation.kind),
         "sender": sender,
         "nonce": operation.nonce,
+        "account_nonce": expected,
         "program": program,
         "key": [key.x, key.y],
         "balances_root": state.balances_root(sender),
@@ -112,7 +113,8 @@ def _authorize(state: State, signed: SignedOperation, program: int) -> SegmentTr
     return SegmentTrace(AUTHORIZE, inputs, Publics(state.root, context.commitment(), before, digest))
 
 
-def _account_inputs(state: State, account: int, token: int) -> Values:
+def account_inputs(state: State, account: int, token: int) -> Values:
+    """What debit and credit read of an account: its leaf and the paths to the balance of `token`."""
     key = state.key(account)
     return {
         "key": [key.x, key.y],
@@ -124,6 +126,20 @@ def _account_inputs(state: State, account: int, token: int) -> Values:
     }
 
 
+def pool_inputs(state: State, index: int, token_in: int) -> Values:
+    """What swap reads of a pool: its leaf, the path to it, and which way the swap goes."""
+    pool = state.pool(index)
+    return {
+        "pool": index,
+        "tokens": [pool.token_a, pool.token_b],
+        "reserves": [pool.reserve_a, pool.reserve_b],
+        "fee": pool.fee,
+        "backwards": int(token_in == pool.token_b),
+        "pool_path": state.pool_path(index),
+        "accounts_root": state.accounts_root,
+    }
+
+
 def _debit(state: State, context: Context, instruction: Instruction) -> tuple[Context, Values]:
     token, amount = instruction.first, instruction.second
     balance = state.balance(context.sender, token)
@@ -132,7 +148,7 @@ def _debit(state: State, context: Context, instruction: Instruction) -> tuple[Co
             f"account {context.sender} holds {balance} of token {token}, less than {amount}", field="amount"
         )
     inputs: Values = {"token": token, "amount": amount}
-    inputs |= _account_inputs(state, context.sender, token)
+    inputs |= account_inputs(state, context.sender, token)
     state.set_balance(context.sender, token, balance - amount)
     return replace(context, token=token, amount=amount), inputs
 
@@ -140,7 +156,7 @@ def _debit(state: State, context: Context, instruction: Instruction) -> tuple[Co
 def _credit(state: State, context: Context, instruction: Instruction) -> tuple[Context, Values]:
     recipient, token, amount = instruction.first, context.token, context.amount
     inputs: Values = {"token": token, "amount": amount, "recipient": recipient}
-    inputs |= _account_inputs(state, recipient, token)
+    inputs |= account_inputs(state, recipient, token)
     state.set_balance(recipient, token, state.balance(recipient, token) + amount)
     return replace(context, token=0, amount=0), inputs
 
@@ -156,18 +172,8 @@ def _swap(state: State, context: Context, instruction: Instruction) -> tuple[Con
     after = pool.swapped(context.token, context.amount)
     check_amount(after.reserve_a, "reserve_a")
     check_amount(after.reserve_b, "reserve_b")
-    inputs: Values = {
-        "token": context.token,
-        "amount": context.amount,
-        "pool": index,
-        "minimum_out": minimum,
-        "tokens": [pool.token_a, pool.token_b],
-        "reserves": [pool.reserve_a, pool.reserve_b],
-        "fee": pool.fee,
-        "backwards": int(context.token == pool.token_b),
-        "pool_path": state.pool_path(index),
-        "accounts_root": state.accounts_root,
-    }
+    inputs: Values = {"token": context.token, "amount": context.amount, "minimum_out": minimum}
+    inputs |= pool_inputs(state, index, context.token)
     state.set_pool(index, after)
     return replace(context, token=pool.other(context.token), amount=amount_out), inputs
 

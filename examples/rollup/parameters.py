@@ -10,8 +10,8 @@ ACCOUNT_DEPTH = 16
 """65,536 accounts."""
 TOKEN_DEPTH = 4
 """16 tokens; every account holds a tree of balances by token."""
-POOL_DEPTH = 12
-"""4,096 pools."""
+POOL_DEPTH = 10
+"""1,024 pools; with this depth a swap stays below 2^13 constraints."""
 AMOUNT_BITS = 96
 """Amounts, balances and reserves are below 2^96; a product of two and a fee stays below 2^206, far from r."""
 NONCE_BITS = 64

@@ -28,7 +28,7 @@ from prover_core.reference.eddsa import PrivateKey
 from prover_core.reference.poseidon import poseidon
 
 ALICE, BOB, STRANGER = 3, 40_000, 77
-POOL, POOL_2 = 5, 4000
+POOL, POOL_2 = 5, 1000
 KEYS = {ALICE: PrivateKey.from_seed(b"alice"), BOB: PrivateKey.from_seed(b"bob")}
 
 
