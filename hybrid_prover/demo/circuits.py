@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prover_core.formats.tape import write_tape
 
-from examples.rollup.circuits import compile_circuits
+from examples.rollup.circuits import build_circuits
 from prover_core.backend import Backend
 from prover_core.circuit import CompiledCircuit
 from prover_core.formats.r1cs import write_r1cs
@@ -55,7 +55,7 @@ class DemoCircuit:
 def load_circuits(cache: Path, backend: Backend, say: Callable[[str], None]) -> dict[str, DemoCircuit]:
     """Compiles all circuits; keys come from the cache or are made now, which `say` tells."""
     cache.mkdir(parents=True, exist_ok=True)
-    return {name: _load(cache, compiled, backend, say) for name, compiled in compile_circuits().items()}
+    return {name: _load(cache, compiled, backend, say) for name, compiled in build_circuits().items()}
 
 
 def _load(cache: Path, compiled: CompiledCircuit, backend: Backend, say: Callable[[str], None]) -> DemoCircuit:
