@@ -10,11 +10,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from ..errors import FormatError
 from ..groth16.keys import Proof, VerificationKey
+from ..reference.pairing import pairing
 from ..types import G1Point, G2Point, Q, R
 
 JsonSource: TypeAlias = str | os.PathLike[str] | bytes
@@ -26,6 +28,8 @@ INSECURE_FIELD: Final = "insecure"
 """Ours, in keys from a single-party setup; snarkjs ignores fields that it does not know."""
 
 _PROTOCOL: Final = {"protocol": "groth16", "curve": "bn128"}
+_X: Final = 4965661367192848881
+"""The parameter of BN254."""
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 
 
@@ -72,7 +76,7 @@ def public_json(publics: Sequence[int]) -> list[str]:
 
 
 def verification_key_json(vk: VerificationKey) -> dict[str, object]:
-    """What snarkjs writes to verification_key.json, but for `vk_alphabeta_12`, which its verifier does not read."""
+    """The object that snarkjs writes to verification_key.json. About 0.2 s the first time, for `vk_alphabeta_12`."""
     return {
         **_PROTOCOL,
         "nPublic": vk.n_public,
@@ -80,9 +84,21 @@ def verification_key_json(vk: VerificationKey) -> dict[str, object]:
         "vk_beta_2": _g2_json(vk.beta2),
         "vk_gamma_2": _g2_json(vk.gamma2),
         "vk_delta_2": _g2_json(vk.delta2),
+        "vk_alphabeta_12": _alphabeta(vk.alpha1, vk.beta2),
         "IC": [_g1_json(p) for p in vk.ic],
         **({INSECURE_FIELD: True} if vk.insecure else {}),
     }
+
+
+@cache
+def _alphabeta(alpha1: G1Point, beta2: G2Point) -> list[list[list[str]]]:
+    """e(α, β)^k as snarkjs has it. No verifier of ours or theirs reads it, other tools ask for the field.
+
+    k = 2 x (6 x² + 3 x + 1): snarkjs's final exponentiation takes the hard part in the form of Fuentes-Castañeda, Knapp
+    and Rodríguez-Henríquez ("Faster hashing to G2", 2011), which is this power of the exact one.
+    """
+    f = pairing(alpha1, beta2) ** (2 * _X * (6 * _X * _X + 3 * _X + 1) % R)
+    return [[[str(c.a), str(c.b)] for c in (half.c0, half.c1, half.c2)] for half in (f.c0, f.c1)]
 
 
 def write_proof(path: str | os.PathLike[str], proof: Proof) -> None:

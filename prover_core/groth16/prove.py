@@ -63,7 +63,8 @@ class StreamingProver:
         """Takes wires offset .. offset + len(wires), in any order of chunks; four partial MSMs of that length.
 
         `StreamOrderError` for a wire that already came or lies outside the circuit, `InvalidInputError` for a value
-        that is not below r, `UnsatisfiedError` if wire 0 is not one. Nothing is changed by a refused chunk.
+        that is not below r, `UnsatisfiedError` if wire 0 is not one; nothing is changed by a chunk
+        refused so. An error of the device ends the proof.
         """
         end = offset + len(wires)
         if self._finished:
@@ -79,13 +80,17 @@ class StreamingProver:
             raise UnsatisfiedError("wire 0 of the witness is not one", field="wires")
         self._covered[offset:end] = True
         self._witness[offset:end] = wires.limbs
-        self._sum_a.add(offset, wires)
-        self._sum_b1.add(offset, wires)
-        self._sum_b2.add(offset, wires)
-        private = self._key.n_public + 1
-        if end > private:
-            first = max(offset, private)
-            self._sum_l.add(first - private, wires[first - offset :])
+        try:
+            self._sum_a.add(offset, wires)
+            self._sum_b1.add(offset, wires)
+            self._sum_b2.add(offset, wires)
+            private = self._key.n_public + 1
+            if end > private:
+                first = max(offset, private)
+                self._sum_l.add(first - private, wires[first - offset :])
+        except BaseException:
+            self._finished = True  # the sums no longer agree with each other; a new prover must start over
+            raise
 
     @property
     def publics(self) -> list[int]:
