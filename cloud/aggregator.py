@@ -7,6 +7,7 @@ writes are on disk; the store's single thread keeps the order between lists. The
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -49,11 +50,13 @@ class Link:
         self._room.set()
 
     def put(self, item: uplink_pb2.UplinkResponse | status_pb2.Status) -> None:
+        """Queues one item; never blocks."""
         self.queue.put_nowait(item)
         if self.queue.qsize() > _OUTBOX_LIMIT:
             self._room.clear()
 
     async def take(self) -> uplink_pb2.UplinkResponse | status_pb2.Status:
+        """The next item; waits for one."""
         item = await self.queue.get()
         if self.queue.qsize() <= _OUTBOX_LIMIT:
             self._room.set()
@@ -104,7 +107,7 @@ class Aggregator:
             self.keys,
             self._logs.root,
             self.backend,
-            workers=config.workers,
+            workers=config.workers or max(2, len(os.sched_getaffinity(0)) // 4),
             max_open=config.max_open_segments,
             on_leaf=self._leaf_proved,
             on_broken=self._segment_broken,

@@ -38,8 +38,8 @@ class CloudConfig:
     """Backend to prove with (`cpu`, `cuda`, `reference`); empty chooses the best one here."""
     threads: int = 0
     """Cores that one native call may use; 0 means all of this machine."""
-    workers: int = 2
-    """Segments worked on at the same moment, each by a thread of its own."""
+    workers: int = 0
+    """Segments worked on at the same moment, each by a thread of its own; 0 means one for every four cores, at least 2."""
     max_open_segments: int = 32
     """Segments whose accumulators are held in memory; the others wait in their chunk logs."""
     loaded_keys: int = 8
@@ -76,12 +76,12 @@ class CloudConfig:
         if not 0 <= self.port < 1 << 16:
             raise InvalidInputError(f"port {self.port} is not a TCP port", field="port")
         for name in (
-            "workers", "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
+            "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
             "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1", field=name)
-        for name in ("threads", "batch_age_ms", "drain_grace_seconds", "retry_after_ms"):
+        for name in ("threads", "workers", "batch_age_ms", "drain_grace_seconds", "retry_after_ms"):
             if getattr(self, name) < 0:
                 raise InvalidInputError(f"{name} must not be negative", field=name)
         if self.session_credit_bytes < self.max_chunk_bytes:

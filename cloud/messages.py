@@ -103,6 +103,8 @@ Event = (
 
 @dataclass(frozen=True, slots=True)
 class Send:
+    """Write a message to a connection, if it is still there."""
+
     connection: int
     response: uplink_pb2.UplinkResponse
 
@@ -124,6 +126,8 @@ class SaveJob:
 
 @dataclass(frozen=True, slots=True)
 class SaveSegment:
+    """Write one segment with its proof and timings, and the job's own row."""
+
     job: Job
     segment: Segment
 

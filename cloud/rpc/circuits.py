@@ -29,6 +29,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def StatArtifacts(
         self, request: circuit_pb2.StatArtifactsRequest, _context: grpc.aio.ServicerContext
     ) -> circuit_pb2.StatArtifactsResponse:
+        """One answer a digest, in order."""
         if len(request.digests) > STAT_LIMIT:
             raise refuse(
                 INVALID_ARGUMENT,
@@ -44,6 +45,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def PutArtifact(
         self, _requests: object, context: grpc.aio.ServicerContext
     ) -> circuit_pb2.PutArtifactResponse:
+        """Header, then content; DATA_LOSS leaves nothing behind. Answers at once if the artifact is here already."""
         first = await context.read()
         if first is grpc.aio.EOF or not first.HasField("header"):
             raise refuse(INVALID_ARGUMENT, "the first message is the header", reason="NO_HEADER", field="header")
@@ -70,6 +72,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def RegisterCircuit(
         self, request: circuit_pb2.RegisterCircuitRequest, _context: grpc.aio.ServicerContext
     ) -> circuit_pb2.RegisterCircuitResponse:
+        """Reads the key (and the R1CS, if any) before it promises anything. Idempotent."""
         check_name(request.name, "name")
         parts = circuit_pb2.CircuitParts()
         parts.CopyFrom(request.parts)
@@ -108,6 +111,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def GetCircuit(
         self, request: circuit_pb2.GetCircuitRequest, _context: grpc.aio.ServicerContext
     ) -> circuit_pb2.GetCircuitResponse:
+        """NOT_FOUND if it is not registered."""
         circuit = self._aggregator.circuit(check_bytes(request.digest, 32, "digest"))
         if circuit is None:
             raise refuse(
@@ -122,6 +126,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def ListCircuits(
         self, _request: circuit_pb2.ListCircuitsRequest, _context: grpc.aio.ServicerContext
     ) -> circuit_pb2.ListCircuitsResponse:
+        """By name."""
         return circuit_pb2.ListCircuitsResponse(circuits=self._aggregator.circuits())
 
     def _stored(self, raw: bytes, part: str) -> Digest:

@@ -29,12 +29,14 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
     async def GetJob(
         self, request: job_pb2.GetJobRequest, _context: grpc.aio.ServicerContext
     ) -> job_pb2.GetJobResponse:
+        """NOT_FOUND if it is not known."""
         return job_pb2.GetJobResponse(job=job_view(await self._job(request.job_id)))
 
     @guarded
     async def ListJobs(
         self, request: job_pb2.ListJobsRequest, _context: grpc.aio.ServicerContext
     ) -> job_pb2.ListJobsResponse:
+        """Newest first, cut short at `LIST_BYTES`."""
         if request.limit > LIST_LIMIT:
             raise refuse(INVALID_ARGUMENT, f"at most {LIST_LIMIT} jobs", reason="LIMIT", field="limit")
         response = job_pb2.ListJobsResponse()
@@ -50,6 +52,7 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
     async def WatchJob(
         self, request: job_pb2.WatchJobRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[job_pb2.WatchJobResponse]:
+        """As it is, after every change, until it ends."""
         try:
             await self._job(request.job_id)
         except WireError as e:
@@ -61,6 +64,7 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
     async def GetResult(
         self, request: job_pb2.GetResultRequest, _context: grpc.aio.ServicerContext
     ) -> job_pb2.GetResultResponse:
+        """FAILED_PRECONDITION unless the job is done."""
         job = await self._job(request.job_id)
         if job.state != JOB_DONE:
             state = job_pb2.JobState.Name(job.state).removeprefix("JOB_STATE_").lower()

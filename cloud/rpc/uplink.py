@@ -24,6 +24,7 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
         self._aggregator = aggregator
 
     async def Uplink(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
+        """Reads and writes side by side; whichever ends first ends the call."""
         link = self._aggregator.connect()
         bound = log.bind(connection=link.connection, peer=context.peer())
         bound.info("edge_connected")

@@ -364,7 +364,7 @@ async def test_draining_tells_edges_and_finishes_what_is_complete(config, sample
         ({"host": "0.0.0.0"}, "host"),
         ({"host": "example.org"}, "host"),
         ({"port": 70000}, "port"),
-        ({"workers": 0}, "workers"),
+        ({"workers": -1}, "workers"),
         ({"session_credit_bytes": 10}, "session_credit_bytes"),
         ({"log_level": "loud"}, "log_level"),
     ],
