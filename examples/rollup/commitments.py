@@ -42,14 +42,17 @@ class Instruction(NamedTuple):
 
 
 def account_leaf(key: Point, nonce: int, balances_root: int) -> int:
+    """Poseidon(key.x, key.y, nonce, balances root)."""
     return poseidon([key.x, key.y, nonce, balances_root])
 
 
 def pool_leaf(token_a: int, token_b: int, reserve_a: int, reserve_b: int, fee: int) -> int:
+    """Poseidon(token a, token b, reserve a, reserve b, fee)."""
     return poseidon([token_a, token_b, reserve_a, reserve_b, fee])
 
 
 def state_root(accounts_root: int, pools_root: int) -> int:
+    """Poseidon(accounts root, pools root)."""
     return poseidon([accounts_root, pools_root])
 
 

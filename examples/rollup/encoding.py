@@ -77,6 +77,7 @@ def operation_from_json(data: Mapping[str, Any]) -> SignedOperation:
 
 
 def claim_to_json(claim: BlockClaim) -> Json:
+    """Roots are decimal strings; the inverse of `claim_from_json`."""
     return {
         "chain_id": claim.chain_id,
         "state_before": str(claim.state_before),

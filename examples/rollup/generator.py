@@ -31,10 +31,12 @@ class Block:
 
     @property
     def chain_id(self) -> int:
+        """Which rollup the signatures are for."""
         return self.genesis.chain_id
 
     @property
     def state_before(self) -> int:
+        """Root of the genesis state."""
         return self.genesis.root
 
     @property

@@ -41,6 +41,7 @@ class Transfer:
     amount: int
 
     def instructions(self, sender: int) -> list[Instruction]:
+        """The program of this action for this sender; `MalformedOperationError` if it breaks a policy."""
         return _transfer(sender, NATIVE, self.recipient, self.amount)
 
 
@@ -53,6 +54,7 @@ class TokenTransfer:
     amount: int
 
     def instructions(self, sender: int) -> list[Instruction]:
+        """The program of this action for this sender; `MalformedOperationError` if it breaks a policy."""
         if self.token == NATIVE:
             raise MalformedOperationError("a token transfer cannot move the native token", field="token")
         return _transfer(sender, self.token, self.recipient, self.amount)
@@ -71,6 +73,7 @@ class Swap:
     minimum_out: int
 
     def instructions(self, sender: int) -> list[Instruction]:
+        """The program of this action for this sender; `MalformedOperationError` if it breaks a policy."""
         _in_range(self.token_in, 0, TOKEN_DEPTH, "token_in")
         _in_range(self.amount_in, 1, AMOUNT_BITS, "amount_in")
         _in_range(self.minimum_out, 1, AMOUNT_BITS, "minimum_out")
@@ -96,6 +99,7 @@ class MultiStep:
     steps: tuple[Step, ...]
 
     def instructions(self, sender: int) -> list[Instruction]:
+        """The program of this action for this sender; `MalformedOperationError` if it breaks a policy."""
         if len(self.steps) < 2:
             raise MalformedOperationError("a multi-step call has at least two steps", field="steps")
         program = [i for step in self.steps for i in step.instructions(sender)]
@@ -140,6 +144,7 @@ class Operation:
 
     @property
     def kind(self) -> Kind:
+        """Which of the four kinds it is."""
         return KIND_OF[type(self.action)]
 
     def program(self) -> list[Instruction]:
@@ -151,6 +156,7 @@ class Operation:
         return operation_digest(chain_id, self.kind, self.sender, self.nonce, program_hashes(self.program())[0])
 
     def sign(self, chain_id: int, key: PrivateKey) -> SignedOperation:
+        """Signs the digest; deterministic."""
         return SignedOperation(self, key.sign(self.digest(chain_id)))
 
 

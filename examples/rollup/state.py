@@ -46,6 +46,7 @@ class Pool:
                 raise InvalidInputError("a pool has reserves of both tokens", field=field)
 
     def trades(self, token: int) -> bool:
+        """Whether `token` is one of the two."""
         return token in (self.token_a, self.token_b)
 
     def other(self, token: int) -> int:
@@ -73,6 +74,7 @@ class Pool:
         return (self.reserve_a, self.reserve_b) if token_in == self.token_a else (self.reserve_b, self.reserve_a)
 
     def leaf(self) -> int:
+        """The pool as a leaf of the tree of pools; one hash."""
         return pool_leaf(self.token_a, self.token_b, self.reserve_a, self.reserve_b, self.fee)
 
 
@@ -105,14 +107,17 @@ class State:
 
     @property
     def root(self) -> int:
+        """The state root: Poseidon(accounts root, pools root); one hash."""
         return state_root(self.accounts_root, self.pools_root)
 
     @property
     def accounts_root(self) -> int:
+        """Root of the tree of accounts."""
         return self._account_tree.root
 
     @property
     def pools_root(self) -> int:
+        """Root of the tree of pools."""
         return self._pool_tree.root
 
     def add_account(self, index: int, key: Point, balances: Mapping[int, int]) -> None:
@@ -137,10 +142,12 @@ class State:
 
     @property
     def account_indices(self) -> list[int]:
+        """Where there are accounts, ascending."""
         return sorted(self._accounts)
 
     @property
     def pools(self) -> dict[int, Pool]:
+        """Pools by index; a copy."""
         return dict(self._pools)
 
     def _account(self, index: int) -> _Account:
@@ -150,33 +157,42 @@ class State:
         return account
 
     def key(self, account: int) -> Point:
+        """The public key of an account; `UnknownAccountError` if there is none, as below."""
         return self._account(account).key
 
     def nonce(self, account: int) -> int:
+        """The account's next nonce."""
         return self._account(account).nonce
 
     def balance(self, account: int, token: int) -> int:
+        """What the account holds of a token, 0 if it never had any."""
         return self._account(account).balances.get(token)
 
     def balances_root(self, account: int) -> int:
+        """Root of the account's tree of balances."""
         return self._account(account).balances.root
 
     def pool(self, index: int) -> Pool:
+        """The pool at an index; `UnknownPoolError` if there is none."""
         pool = self._pools.get(index)
         if pool is None:
             raise UnknownPoolError(f"there is no pool {index}", field="pool")
         return pool
 
     def account_path(self, account: int) -> list[int]:
+        """Siblings of the account's leaf, from below."""
         return self._account_tree.path(account)
 
     def balance_path(self, account: int, token: int) -> list[int]:
+        """Siblings of the token's leaf in the account's tree of balances, from below."""
         return self._account(account).balances.path(token)
 
     def pool_path(self, pool: int) -> list[int]:
+        """Siblings of the pool's leaf, from below."""
         return self._pool_tree.path(pool)
 
     def set_nonce(self, account: int, nonce: int) -> None:
+        """One leaf and 16 nodes hashed anew."""
         record = self._account(account)
         old = record.nonce
         self._remember(lambda: self.set_nonce(account, old))
@@ -193,6 +209,7 @@ class State:
         self._rehash(account)
 
     def set_pool(self, index: int, pool: Pool) -> None:
+        """Replaces a pool that exists; one leaf and 10 nodes hashed anew."""
         old = self.pool(index)
         self._remember(lambda: self.set_pool(index, old))
         self._pools[index] = pool

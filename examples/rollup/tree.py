@@ -39,9 +39,11 @@ class MerkleTree:
 
     @property
     def root(self) -> int:
+        """Of the whole tree; no hash."""
         return self._node(self.depth, 0)
 
     def get(self, index: int) -> int:
+        """The leaf at an index, 0 if it was never set; `InvalidInputError` outside the tree."""
         self._check(index)
         return self._node(0, index)
 
