@@ -9,12 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prover_core.formats.tape import write_tape
-
 from examples.rollup.circuits import build_circuits
 from prover_core.backend import Backend
 from prover_core.circuit import CompiledCircuit
 from prover_core.formats.r1cs import write_r1cs
+from prover_core.formats.tape import write_tape
 from prover_core.formats.zkey import read_zkey, write_zkey
 from prover_core.groth16 import ProvingKey, setup
 from prover_core.r1cs import R1cs

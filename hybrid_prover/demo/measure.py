@@ -29,12 +29,12 @@ class Spread:
         return max(self.values)
 
     def seconds(self) -> str:
-        """`1.23 s (1.20-1.31)`."""
-        return f"{self.median:.2f} s ({self.lowest:.2f}-{self.highest:.2f})"
+        """`1.23 s`, and `1.20-1.31` on a line of its own."""
+        return f"{self.median:.2f} s\n{self.lowest:.2f}-{self.highest:.2f}"
 
     def percent(self) -> str:
-        """`62 % (60-64)`."""
-        return f"{100 * self.median:.0f} % ({100 * self.lowest:.0f}-{100 * self.highest:.0f})"
+        """`62 %`, and `60 to 64` on a line of its own."""
+        return f"{100 * self.median:.0f} %\n{100 * self.lowest:.0f} to {100 * self.highest:.0f}"
 
 
 @dataclass

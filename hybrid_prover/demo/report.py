@@ -29,12 +29,15 @@ MARKER = "block.json"
 
 def table(rows: Sequence[Row], cores: int) -> Table:
     """The comparison, one line per kind of operation and one for the block."""
-    shown = Table(title="sequential and pipelined, median (lowest-highest)", title_justify="left")
-    shown.add_column("operation")
-    for head in ("segments", "constraints", "sequential\n1 thread", f"sequential\n{cores} cores", "pipelined"):
-        shown.add_column(head, justify="right")
-    shown.add_column("reduction\nto 1 thread", justify="right")
-    shown.add_column(f"reduction\nto {cores} cores", justify="right")
+    shown = Table(title="Seconds and reduction: median, lowest and highest", title_justify="left", show_lines=True)
+    shown.add_column("operation", no_wrap=True)
+    shown.add_column("seg-\nments", justify="right")
+    shown.add_column("con-\nstraints", justify="right", no_wrap=True)
+    shown.add_column("sequential\n1 thread", justify="right", no_wrap=True)
+    shown.add_column(f"sequential\n{cores} cores", justify="right", no_wrap=True)
+    shown.add_column("pipelined", justify="right", no_wrap=True)
+    shown.add_column("less than\n1 thread", justify="right", no_wrap=True)
+    shown.add_column(f"less than\n{cores} cores", justify="right", no_wrap=True)
     for row in rows:
         shown.add_row(
             row.name,
@@ -89,10 +92,11 @@ def _dump(path: Path, value: object) -> None:
 def _readme(jobs: Sequence[OperationJob], rows: Sequence[Row], facts: Mapping[str, object]) -> str:
     first = jobs[0].segments[0].circuit_name
     folder = f"{operation_folder(0, jobs[0])}/0-{first}"
-    plain = Console(width=160, file=io.StringIO(), record=True, color_system=None)
+    plain = Console(width=100, file=io.StringIO(), record=True, color_system=None)
     cores = facts["cores"]
     assert isinstance(cores, int)
     plain.print(table(rows, cores))
+    text = "\n".join(line.rstrip() for line in plain.export_text().splitlines())
     segments = sum(len(job.segments) for job in jobs)
     return f"""# A proved block
 
@@ -120,11 +124,14 @@ One proof:
 All of them:
 
     for d in [0-9]*-*/*-*/; do c=$(basename "$d"); \\
-      npx snarkjs groth16 verify "keys/${{c#*-}}.json" "$d{PUBLICS}" "$d{PROOF}" || break; done
+      npx snarkjs groth16 verify "keys/${{c#*-}}.json" "${{d}}{PUBLICS}" "${{d}}{PROOF}" || break; done
 
 ## Times
 
-{plain.export_text()}
+```
+{text}
+```
+
 Measured on {facts["cpu"]}, {cores} cores ({facts["device"]}); keys warm, nothing set up within the time measured.
 
 * *sequential* is the same witness program and prover in one process: each segment's witness is computed to its end,

@@ -112,47 +112,50 @@ class Demo:
                 )
                 self.digests[circuit.name] = known.digest
 
-    async def pipelined(self, work: Work, *, at_once: bool, board: Board) -> tuple[list[float], float]:
-        """Proves a block's operations, one after another or all at once; seconds of each, and of the whole."""
+    async def pipelined(self, job: OperationJob, edge: int, board: Board) -> tuple[float, JobResult]:
+        """Proves one operation through one of the edges; seconds from submission to the verified job."""
+        watcher = board.watcher(job)
+        done = await prove_pipelined(self.edges[edge % EDGES], job, self.digests, self.placement, watcher)
+        board.finished(job, done.seconds)
+        return done.seconds, done.result
+
+    async def at_once(self, work: Work, board: Board, turn: int = 0) -> float:
+        """Proves all operations of a block at once, spread over the edges; seconds until the last is verified."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-
-        async def one(number: int) -> tuple[float, JobResult]:
-            job, client = work.jobs[number], self.edges[number % EDGES]
-            done = await prove_pipelined(client, job, self.digests, self.placement, board.watcher(job))
-            board.finished(job, done.seconds)
-            return done.seconds, done.result
-
-        numbers = range(len(work.jobs))
-        if at_once:
-            done = await asyncio.gather(*(one(i) for i in numbers))
-        else:
-            done = [await one(i) for i in numbers]
-        whole = loop.time() - start
+        done = await asyncio.gather(*(self.pipelined(job, turn + i, board) for i, job in enumerate(work.jobs)))
+        seconds = loop.time() - start
         self.proved.append((work, [result for _, result in done]))
-        return [seconds for seconds, _ in done], whole
+        return seconds
+
+    async def one_by_one(self, number: int, work: Work, board: Board) -> None:
+        """Each operation sequentially on one thread, then on all cores, then pipelined, with nothing else going on."""
+        results = []
+        for at, job in enumerate(work.jobs):
+            row = self.row(job)
+            for name, backend, times in (
+                ("1 thread", self.one_thread, row.one_thread),
+                ("all cores", self.all_cores, row.all_cores),
+            ):
+                board.title(f"repetition {number}, {job.name}, sequentially on {name}")
+                times.append(await asyncio.to_thread(prove_sequentially, job, self.circuits, backend, self.scratch))
+            board.title(f"repetition {number}, {job.name}, pipelined")
+            seconds, result = await self.pipelined(job, number + at, board)
+            row.pipelined.append(seconds)
+            results.append(result)
+        self.proved.append((work, results))
 
     async def repeat(self, number: int, single: Work, whole: Work, board: Board) -> None:
-        """One repetition: each operation on one thread, on all cores, and pipelined; then a block at once."""
-        totals = [0.0, 0.0]
-        for job in single.jobs:
-            row = self.row(job)
-            for at, (backend, times) in enumerate(((self.one_thread, row.one_thread), (self.all_cores, row.all_cores))):
-                board.title(f"repetition {number}, sequential, {'1 thread' if at == 0 else 'all cores'}: {job.name}")
-                seconds = await asyncio.to_thread(prove_sequentially, job, self.circuits, backend, self.scratch)
-                times.append(seconds)
-                totals[at] += seconds
-        board.title(f"repetition {number}, pipelined, one operation at a time")
-        times, _ = await self.pipelined(single, at_once=False, board=board)
-        for job, seconds in zip(single.jobs, times, strict=True):
-            self.row(job).pipelined.append(seconds)
-        board.title(f"repetition {number}, pipelined, the whole block at once")
-        _, seconds = await self.pipelined(whole, at_once=True, board=board)
+        """One repetition: a block operation by operation, then another of the same shape all at once."""
+        await self.one_by_one(number, single, board)
+        kinds = [self.row(job) for job in single.jobs]
+        board.title(f"repetition {number}, the whole block at once")
+        seconds = await self.at_once(whole, board)
         total = self.rows.setdefault("block", Row("block", 0, 0))
-        total.segments = sum(len(job.segments) for job in whole.jobs)
-        total.constraints = sum(self.constraints(job) for job in whole.jobs)
-        total.one_thread.append(totals[0])
-        total.all_cores.append(totals[1])
+        total.segments = sum(row.segments for row in kinds)
+        total.constraints = sum(row.constraints for row in kinds)
+        total.one_thread.append(sum(row.one_thread[-1] for row in kinds))
+        total.all_cores.append(sum(row.all_cores[-1] for row in kinds))
         total.pipelined.append(seconds)
 
     def constraints(self, job: OperationJob) -> int:
@@ -224,8 +227,7 @@ async def _measure(demo: Demo) -> None:
         for backend in (demo.one_thread, demo.all_cores):
             await asyncio.to_thread(warm, singles[0].jobs, demo.circuits, backend, demo.scratch)
         for turn, work in enumerate(works[2 * config.repetitions :]):
-            demo.edges.insert(0, demo.edges.pop())  # so that each edge meets every kind
-            await demo.pipelined(work, at_once=turn % 2 == 0, board=board)
+            await demo.at_once(work, board, turn)  # so that each edge meets every kind
         for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
             await demo.repeat(number, single, whole, board)
     with output.step("verifying everything once more, here"):
