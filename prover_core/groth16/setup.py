@@ -1,7 +1,7 @@
 """Setup by a single party: quick, and insecure, since whoever runs it could keep τ and forge proofs.
 
 Groth16 section 3.2, with the polynomials evaluated at τ through their Lagrange basis. Keys for production come from a
-ceremony, through `formats.read_zkey`.
+ceremony, through `formats.zkey.read_zkey`.
 """
 
 from __future__ import annotations

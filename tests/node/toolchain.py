@@ -85,12 +85,6 @@ class Toolchain:
             (folder / "done").touch()
         return folder / source.stem
 
-    def script(self, path: Path, *args: str) -> str:
-        """Runs an ES module that imports the installed packages; returns its output."""
-        copy = self.root / path.name
-        copy.write_bytes(path.read_bytes())
-        return _run([self.node, str(copy), *args], self.root)
-
 
 @cache
 def toolchain() -> Toolchain:
