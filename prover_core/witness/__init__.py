@@ -2,6 +2,8 @@
 
 from .program import Inputs, InputSpec, WireSlice, WitnessProgram
 from .rows import RowChecker, RowPlan
+from .tape import Tape, check_tape
+from .vm import TapeProgram
 from .wasm import WasmLimits, WasmProgram
 
 __all__ = [
@@ -9,8 +11,11 @@ __all__ = [
     "Inputs",
     "RowChecker",
     "RowPlan",
+    "Tape",
+    "TapeProgram",
     "WasmLimits",
     "WasmProgram",
     "WireSlice",
     "WitnessProgram",
+    "check_tape",
 ]

@@ -95,7 +95,7 @@ def label_at(labels: tuple[tuple[int, str], ...], row: int) -> str:
 
 def check_tape(tape: Tape) -> list[RoutineShape]:
     """Shapes of all routines of a valid tape; `FormatError` names the section that is not valid. O(words)."""
-    _check_head(tape)
+    check_head(tape)
     n_routines = len(tape.routine_inputs)
     inputs_of = [int(n) for n in tape.routine_inputs]
     starts = [int(s) for s in tape.routine_start]
@@ -114,7 +114,8 @@ def check_tape(tape: Tape) -> list[RoutineShape]:
     return shapes
 
 
-def _check_head(tape: Tape) -> None:
+def check_head(tape: Tape) -> None:
+    """What `check_tape` checks besides the code; `FormatError` names the section."""
     n = len(tape.routine_inputs)
     if not 1 <= n <= MAX_ROUTINES:
         raise FormatError("a tape needs at least one routine and not too many", field="routines")

@@ -1,7 +1,7 @@
 """EdDSA with Poseidon on Baby Jubjub: S B8 = R8 + 8 h A, h = Poseidon(R8.x, R8.y, A.x, A.y, m).
 
-The equation and the bound on S are those of circomlib's EdDSAPoseidonVerifier, so signatures of circomlibjs pass. Beyond
-it, A and R8 are proven to be on the curve, without which the group law means nothing.
+The equation and the bound on S are those of circomlib's EdDSAPoseidonVerifier, so signatures of circomlibjs pass.
+Beyond it, A and R8 are proven to be on the curve, without which the group law means nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def verify(
     """The signature is valid for the public key and message; about 3,400 rows.
 
     Refused: S not below the subgroup's order l (so signatures are not malleable by adding l), A or R8 off the curve,
-    8 A the identity. With `enabled`, six rows put a valid constant signature in the place of the given one where the bit
-    is 0, so that nothing is asked of unused inputs.
+    8 A the identity. With `enabled`, six rows put a valid constant signature in the place of the given one where the
+    bit is 0, so that nothing is asked of unused inputs.
     """
     given = [key_x, key_y, *signature, message]
     if enabled is not None:

@@ -1,9 +1,9 @@
 """Poseidon with circomlib's parameters: the same digests as circomlibjs, 240 rows for two inputs.
 
 Each S-box is u^2, u^4, u^4 * u, three rows. The wires kept are the S-boxes' inputs u, not their outputs y: the outputs
-are linear in the next inputs (the mixing matrix is invertible, and so are its minors, as it is MDS), so that the growing
-linear expressions of the partial rounds appear in C only. C costs neither proving time nor key bytes (Groth16 keys hold
-A and B alone), while A and B have one non-zero each in all rows but those of the first round.
+are linear in the next inputs (the mixing matrix is invertible, and so are its minors, as it is MDS), so that the
+growing linear expressions of the partial rounds appear in C only. C costs neither proving time nor key bytes (Groth16
+keys hold A and B alone), while A and B have one non-zero each in all rows but those of the first round.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Matrix = tuple[tuple[int, ...], ...]
 
 
 def poseidon(c: Circuit, inputs: Sequence[Expr | int]) -> Expr:
-    """Digest of 1 to 16 inputs; an S-box has 3 rows: 213, 240, 261, 297, 321 for 1 to 5. An integer input saves three."""
+    """Digest of 1 to 16 inputs; 213, 240, 261, 297, 321 rows for 1 to 5. An integer input saves three."""
     if not 1 <= len(inputs) <= MAX_INPUTS:
         raise CircuitError(f"poseidon takes 1 to {MAX_INPUTS} inputs, not {len(inputs)}")
     folded = [x.constant if isinstance(x, Expr) and x.is_constant else x for x in inputs]
