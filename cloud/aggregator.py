@@ -7,11 +7,13 @@ writes are on disk; the store's single thread keeps the order between lists. The
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from pathlib import Path
+from typing import IO, TypeVar
 
 import structlog
 from google.rpc import status_pb2
@@ -19,6 +21,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, uplink_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend, select
+from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
 
 from . import messages as m
@@ -73,6 +76,7 @@ class Aggregator:
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = _lock(config.data_dir)
         self.artifacts = ArtifactStore(config.data_dir / "artifacts", max_bytes=config.max_artifact_bytes)
         self.backend, self.backend_reason = _backend(config)
         self.keys = KeyCache(self.artifacts, config.loaded_keys)
@@ -145,6 +149,7 @@ class Aggregator:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._in_store(self._store.close)
         self._store_thread.shutdown()
+        self._lock.close()
 
     # The uplink.
 
@@ -339,6 +344,17 @@ class Aggregator:
 
     async def _in_store(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._store_thread, call)
+
+
+def _lock(folder: Path) -> IO[bytes]:
+    """Keeps a second cloud out of the folder for as long as the file is open, also after a kill."""
+    file = (folder / "lock").open("ab")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        file.close()
+        raise InvalidInputError(f"another cloud is using {folder}", field="data_dir") from e
+    return file
 
 
 def _backend(config: CloudConfig) -> tuple[Backend, str]:

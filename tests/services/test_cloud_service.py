@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import hashlib
+import json
 import os
 import sqlite3
+import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import grpc
 import pytest
 from cloud_edge import Edge, Sample, cut, make_sample, put, register
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 
 from cloud.config import CloudConfig
@@ -19,6 +26,7 @@ from cloud.service import SERVICES, CloudServer
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, common_pb2, job_pb2, job_pb2_grpc, uplink_pb2
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
+from prover_core.formats.chunk import chunk_digest
 from prover_core.groth16 import Proof, verify
 
 LINK = (common_pb2.Link(from_segment=0, from_signal=0, to_segment=1, to_signal=1),)
@@ -169,6 +177,55 @@ async def test_a_restarted_cloud_continues_at_the_acked_chunk(config, sample, ba
     assert not log.exists()
 
 
+@contextlib.asynccontextmanager
+async def cloud_process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+    """A cloud as its users run it; killed, not stopped, at the end."""
+    command = ("-m", "cloud", "--port", "0", "--data-dir", str(folder), "--batch-age-ms", "50")
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
+    try:
+        assert process.stderr is not None
+        while line := await asyncio.wait_for(process.stderr.readline(), 30):
+            event = json.loads(line)
+            if event["event"] == "listening":
+                break
+        drain = asyncio.create_task(process.stderr.read())
+        yield process, event["address"]
+        drain.cancel()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+async def test_a_killed_cloud_has_lost_nothing_that_it_acked(tmp_path, sample, backend) -> None:
+    session, job = os.urandom(16), os.urandom(32)
+    wires = sample.wires(13)
+    async with cloud_process(tmp_path) as (_, target), grpc.aio.insecure_channel(target) as channel:
+        await register(channel, sample)
+        edge = await connected(channel, session)
+        await edge.open(job, [sample.digest] * 2, LINK)
+        await edge.witness(job, 0, wires)
+        for chunk in cut(job, 1, sample.wires(wires[1]), 8)[:4]:
+            await edge.send(chunk=chunk)
+        await edge.until(lambda r: r.HasField("ack") and r.ack.segment == 1 and r.ack.next_sequence == 4)
+    async with cloud_process(tmp_path) as (_, target), grpc.aio.insecure_channel(target) as channel:
+        edge = await connected(channel, session)
+        opened = await edge.open(job, [sample.digest] * 2, LINK)
+        assert opened.positions[1].next_sequence == 4
+        if not opened.positions[0].complete:
+            await edge.witness(job, 0, wires, start=opened.positions[0].next_sequence)
+        await edge.witness(job, 1, sample.wires(wires[1]), size=8, start=4)
+        assert (await edge.ended(job)).HasField("done")
+        result = await job_pb2_grpc.JobQueryServiceStub(channel).GetResult(job_pb2.GetResultRequest(job_id=job))
+        assert [is_valid(sample, leaf, backend)[1] for leaf in result.proofs] == [13, wires[1]]
+
+
+async def test_two_clouds_do_not_share_a_folder(server, config) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        CloudServer(config)
+    assert caught.value.field == "data_dir"
+
+
 async def test_an_altered_chunk_is_data_loss_and_not_proved(channel, sample) -> None:
     await register(channel, sample)
     edge, job = await connected(channel), os.urandom(32)
@@ -207,8 +264,6 @@ async def test_an_unsatisfied_witness_fails_its_segment_by_name_and_no_other_job
 
 
 async def test_a_payload_that_is_no_encoding_names_the_chunk(channel, sample) -> None:
-    from prover_core.formats.chunk import chunk_digest
-
     await register(channel, sample)
     edge, job = await connected(channel), os.urandom(32)
     await edge.open(job, [sample.digest])
@@ -304,8 +359,6 @@ async def test_artifacts_and_circuits_are_checked(channel, sample) -> None:
     assert await put(channel, sample.zkey) == len(sample.zkey)
     assert await put(channel, sample.zkey) == 0
     await put(channel, sample.r1cs)
-    import hashlib
-
     swapped = circuit_pb2.CircuitParts(zkey_digest=hashlib.sha256(sample.r1cs).digest())
     code, status = await refused_call(stub.RegisterCircuit(circuit_pb2.RegisterCircuitRequest(parts=swapped)))
     assert (code, violated_field(status)) == (grpc.StatusCode.INVALID_ARGUMENT, "parts.zkey_digest")
@@ -333,8 +386,6 @@ async def test_health_reflection_and_the_database_mode(channel, config) -> None:
     for service in ("", *SERVICES):
         answer = await health.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-
     stub = reflection_pb2_grpc.ServerReflectionStub(channel)
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = {s.name async for r in call for s in r.list_services_response.service}
