@@ -5,6 +5,7 @@
 // infinity are dropped; +-1, frequent in witnesses, are summed apart, without buckets.
 #pragma once
 #include <algorithm>
+#include <bit>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -51,7 +52,10 @@ class Msm {
     finished_ = true;
     std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
     parallel_for(sums.size(), threads_, [&](size_t i) {
-      if (buckets_[i / slices_]) sums[i] = reduce(unsigned(i / slices_), i % slices_);
+      if (!buckets_[i / slices_]) return;
+      auto scratch = take_scratch();
+      sums[i] = reduce(unsigned(i / slices_), i % slices_, scratch->queue);
+      give_scratch(std::move(scratch));
     });
     Xyzz<F> total = Xyzz<F>::infinity();
     for (size_t w = windows_.count; w-- > 0;) {
@@ -65,8 +69,8 @@ class Msm {
   }
 
  private:
-  // A bucket's reduction is a mixed and a full addition, 24 products against 6 and their overhead.
-  static constexpr double bucket_cost = 3.5;
+  // A bucket's reduction is two additions, in smaller batches.
+  static constexpr double bucket_cost = 2.3;
   static constexpr unsigned max_bits = 17;
   static constexpr size_t block_size = size_t(1) << 16;
   static constexpr size_t group_size = 2048;
@@ -221,18 +225,35 @@ class Msm {
     queue.push(base(bases, a), a & negative_bit, base(bases, b), b & negative_bit, &out);
   }
 
-  /// sum_b (b + 1) bucket[b] over slice s of window w: running sums from the top, then low * (sum of the slice).
-  Xyzz<F> reduce(unsigned w, size_t s) const {
+  /// sum_b (b + 1) bucket[b] over slice s of window w.
+  ///
+  /// The slice is cut into strips of `width` buckets; in all strips together, from the top, running += bucket and
+  /// total += running, affine. With the strips' running sums R_j then sum_j (total_j + (low + j width) R_j).
+  Xyzz<F> reduce(unsigned w, size_t s, AdditionQueue<F>& queue) const {
     const auto [low, high] = slice(s);
-    Xyzz<F> running = Xyzz<F>::infinity(), total = Xyzz<F>::infinity();
-    for (size_t b = high; b-- > low;) {
-      running.add(buckets_[w][b]);
-      total.add(running);
+    const size_t strips = std::clamp<size_t>((high - low) / 8, 1, 128), width = (high - low + strips - 1) / strips;
+    std::vector<Affine<F>> running(strips, Affine<F>::infinity()), total = running;
+    Affine<F>* buckets = buckets_[w].get() + low;
+    for (size_t i = width; i-- > 0;) {
+      for (size_t j = 0; j < strips; j++)
+        if (const size_t b = j * width + i; b < high - low) queue.push(&running[j], false, buckets + b, false, &running[j]);
+      queue.flush();
+      for (size_t j = 0; j < strips; j++) queue.push(&total[j], false, &running[j], false, &total[j]);
+      queue.flush();
     }
-    const uint64_t shift = low;
-    if (low) total.add(running.times_vartime(&shift, windows_.bits));
-    return total;
+    Xyzz<F> above = Xyzz<F>::infinity(), weighted = above, sum = above;
+    for (size_t j = strips; j-- > 0;) {
+      sum.add(total[j]);
+      weighted.add(above);  // sum_j j R_j, from the top
+      above.add(running[j]);
+    }
+    const uint64_t strip = width, shift = low;
+    sum.add(weighted.times_vartime(&strip, bit_length(width)));
+    sum.add(above.times_vartime(&shift, bit_length(low)));
+    return sum;
   }
+
+  static unsigned bit_length(size_t x) { return unsigned(std::bit_width(x)); }
 
   /// The buckets of window w, all infinity when first opened.
   Affine<F>* open_window(unsigned w) {

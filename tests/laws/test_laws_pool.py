@@ -99,7 +99,7 @@ def test_wrong_buffers_are_refused() -> None:
         (good, frozen),
         (object(), good),
     ]:
-        with pytest.raises(ValueError, match="result|vector"):
+        with pytest.raises(ValueError, match=r"result|vector"):
             _native.ntt(source, out, False, 1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="points"):
         _native.g1_valid(good, np.zeros(4, dtype=np.bool_), 1)
