@@ -217,6 +217,12 @@ class JobBook:
             if timing.phase == "witness":
                 self._witness_times.append(timing.duration)
 
+    def _note_cloud(self, s: Segment, timings: list[Timing]) -> None:
+        """What the cloud measured; phases that the edge measures itself stay as measured here."""
+        for timing in timings:
+            if timing.phase not in ("witness", "upload", "prove") or timing.phase not in s.timings:
+                s.timings[timing.phase] = timing
+
     def _move_acked(self, s: Segment, position: int) -> None:
         """The cloud has the chunks before `position`; forwards as a rule, backwards if it lost some."""
         self._unacked += sum(s.chunk_bytes[position : s.acked]) - sum(s.chunk_bytes[s.acked : position])

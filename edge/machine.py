@@ -172,7 +172,7 @@ class EdgeMachine(JobBook):
         """The cloud has the whole witness."""
         found = self._running(job_id, segment)
         if found:
-            self._note(found[1], timings)
+            self._note_cloud(found[1], timings)
             self._completed(*found, now)
         return self._drain()
 
@@ -183,7 +183,7 @@ class EdgeMachine(JobBook):
         found = self._running(job_id, segment)
         if found:
             job, s = found
-            self._note(s, timings)
+            self._note_cloud(s, timings)
             self._completed(job, s, now)
             if not s.leaf:
                 s.leaf = leaf
@@ -197,7 +197,7 @@ class EdgeMachine(JobBook):
         found = self._running(job_id, segment)
         if found:
             job, s = found
-            self._note(s, timings)
+            self._note_cloud(s, timings)
             self._completed(job, s, now)
             self._advance(job, s, SegmentState.VERIFIED)
             self._out.append(SaveSegment(job.id, s.index))
@@ -209,7 +209,7 @@ class EdgeMachine(JobBook):
         """The cloud cannot prove the segment."""
         found = self._running(job_id, segment)
         if found:
-            self._note(found[1], timings)
+            self._note_cloud(found[1], timings)
             self._fail_segment(*found, failure, now)
         return self._drain()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from .status import RpcError, failure
 log = structlog.get_logger("edge.workers")
 
 START_SECONDS = 60.0
+EXIT_SECONDS = 5.0
 
 
 class WorkerDied(ProverError):
@@ -90,9 +92,19 @@ class _Process:
     async def answer(self) -> tuple[frames.Head, bytes]:
         return await frames.receive(self._stdout)
 
+    async def ended(self) -> int:
+        """The exit status of a worker whose pipe has ended; one that lives on regardless is killed."""
+        try:
+            async with asyncio.timeout(EXIT_SECONDS):
+                return await self._process.wait()
+        except TimeoutError:
+            return await self.kill()
+
     async def kill(self) -> int:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        # Not Process.kill: that polls, and so takes the exit status away from the loop's own watcher.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
         return await self._process.wait()
 
 
@@ -154,7 +166,7 @@ class WorkerPool:
                 where = f"segments[{head['segment']}]" if "segment" in head else ""
                 raise RpcError(failure(Code.DEADLINE_EXCEEDED, text, reason="WITNESS_TIMEOUT", field=where)) from None
             except (EOFError, OSError) as e:
-                status = await worker.kill()
+                status = await worker.ended()
                 how = f"signal {-status}" if status < 0 else f"status {status}"
                 text = f"a witness worker ended with {how}"
                 raise WorkerDied(failure(Code.INTERNAL, text, reason="WORKER_DIED")) from e
