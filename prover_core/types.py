@@ -112,6 +112,7 @@ class FrVector(_Vector):
         return int(bad[0]) if len(bad) else None
 
     def to_ints(self) -> list[int]:
+        """The values as Python integers; O(n) Python."""
         raw = np.ascontiguousarray(self.limbs).tobytes()
         return [int.from_bytes(raw[i : i + 32], "little") for i in range(0, len(raw), 32)]
 

@@ -143,14 +143,16 @@ def protocol_methods() -> set[str]:
 def undocumented(body: list[ast.stmt], known: set[str], prefix: str = "") -> Iterator[tuple[int, str]]:
     """Public classes, functions and methods without a docstring.
 
-    Left out are overloads, setters, methods that a documented protocol names, and methods whose whole body is `...`
+    Left out are overloads, setters, methods of gRPC servicers (the .proto documents them), methods that a documented
+    protocol names, and methods whose whole body is `...`
     or a single return statement under a name that says it all.
     """
     for node in body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             if not _documented(node):
                 yield node.lineno, prefix + node.name
-            yield from undocumented(node.body, known, f"{prefix}{node.name}.")
+            if not any(base.endswith("Servicer") for base in _names(node.bases)):
+                yield from undocumented(node.body, known, f"{prefix}{node.name}.")
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
             excused = _names(node.decorator_list) & {"overload", "override", "setter"}
             brief = len(node.body) == 1 and isinstance(node.body[0], ast.Return | ast.Expr)

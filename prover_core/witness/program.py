@@ -35,6 +35,8 @@ class WireSlice:
 
 
 class WitnessProgram(Protocol):
+    """Computes the witness of one circuit; immutable, so that several runs may go on at once."""
+
     @property
     def n_wires(self) -> int: ...
 
