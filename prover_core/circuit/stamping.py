@@ -35,6 +35,7 @@ class Rows:
 
     @property
     def row_start(self) -> I64:
+        """Where each row begins in col and value, and where the last one ends. O(rows)."""
         start = np.zeros(len(self.length) + 1, dtype=np.int64)
         np.cumsum(self.length, out=start[1:])
         return start
