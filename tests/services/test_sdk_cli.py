@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from prover_core.formats.tape import write_tape
 from sdk_fake import JOB, Fake, job_at, serving_in_a_thread
 
 from hybrid_prover import JobState, SegmentState
@@ -16,6 +15,7 @@ from hybrid_prover.cli.jobs import EDGE
 from hybrid_prover.cli.main import COMMANDS, FAILED, OK, USAGE, build, run
 from prover_core.circuit import Circuit, compile_circuit
 from prover_core.formats.r1cs import write_r1cs
+from prover_core.formats.tape import write_tape
 from prover_core.formats.wtns import write_wtns
 from prover_core.types import FrVector
 
