@@ -15,7 +15,7 @@ from ..errors import CircuitError
 from ..types import R
 from .builder import Advice, Call, Circuit, Matrix, Session
 from .expr import Expr
-from .stamping import OUTPUT_COLUMN, Piece, Rows, Substitution, assemble, stamp
+from .stamping import Piece, Rows, Substitution, assemble, stamp
 from .values import ValueTable
 
 P = ParamSpec("P")
@@ -235,6 +235,3 @@ def _map(value: Any, change: Callable[[Expr], Expr]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value)(**{f.name: _map(getattr(value, f.name), change) for f in dataclasses.fields(value)})
     return value
-
-
-__all__ = ["OUTPUT_COLUMN", "Body", "Template", "flatten", "gadget"]
