@@ -44,9 +44,9 @@ def _empty(n: int, *tail: int) -> npt.NDArray[np.uint64]:
 class G1Accumulator:
     """`Accumulator[G1Point]`. Holds the bases' buffer until it is dropped."""
 
-    def __init__(self, bases: G1Vector, threads: int) -> None:
+    def __init__(self, bases: G1Vector, threads: int, scalar: bool) -> None:
         with _native_errors("bases"):
-            self._open = _native.G1Accumulator(bases.limbs, threads)
+            self._open = _native.G1Accumulator(bases.limbs, threads, scalar)
 
     def add(self, start: int, scalars: FrVector) -> None:
         """Adds sum of scalars[i] * bases[start + i]; about 20 additions a full-size scalar, one a small one.
@@ -77,9 +77,9 @@ class G1Accumulator:
 class G2Accumulator:
     """`Accumulator[G2Point]`. Holds the bases' buffer until it is dropped."""
 
-    def __init__(self, bases: G2Vector, threads: int) -> None:
+    def __init__(self, bases: G2Vector, threads: int, scalar: bool) -> None:
         with _native_errors("bases"):
-            self._open = _native.G2Accumulator(bases.limbs, threads)
+            self._open = _native.G2Accumulator(bases.limbs, threads, scalar)
 
     def add(self, start: int, scalars: FrVector) -> None:
         """As in G1, at about three times the cost."""
@@ -125,13 +125,15 @@ class CpuMatrix:
 class CpuBackend:
     """`Backend` on the processor. `threads` bounds every call; None means HYBRID_PROVER_THREADS or all cores allowed.
 
+    `scalar` keeps to one element at a time where the processor could do eight: for tests and comparisons.
     All calls share one pool of threads, release the GIL, and take part in their own work.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
+    def __init__(self, threads: int | None = None, *, scalar: bool = False) -> None:
         if threads is not None and threads < 1:
             raise InvalidInputError(f"{threads} threads cannot work", field="threads")
         self.threads: int = threads or _native.default_threads()
+        self.scalar = scalar
 
     @property
     def name(self) -> str:
@@ -140,7 +142,7 @@ class CpuBackend:
     @property
     def device(self) -> str:
         threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        return f"{_native.cpu_model()}, {_native.cpu_isa()}, {threads}"
+        return f"{_native.cpu_model()}, {'scalar' if self.scalar else _native.cpu_isa()}, {threads}"
 
     def fr_to_montgomery(self, v: FrVector) -> FrMontVector:
         """x -> x 2^256; one product each."""
@@ -167,14 +169,14 @@ class CpuBackend:
         """See `Backend.ntt`; `InvalidInputError` unless the length is a power of two up to 2^28."""
         out = _empty(len(v), 4)
         with _native_errors("v"):
-            _native.ntt(v.limbs, out, inverse, self.threads)
+            _native.ntt(v.limbs, out, inverse, self.threads, self.scalar)
         return FrMontVector(out)
 
     def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
         """See `Backend.quotient`; lengths equal, a power of two up to 2^27. Memory: 96 n bytes with the result."""
         out = _empty(len(a), 4)
         with _native_errors("a"):
-            _native.quotient(a.limbs, b.limbs, None if c is None else c.limbs, out, self.threads)
+            _native.quotient(a.limbs, b.limbs, None if c is None else c.limbs, out, self.threads, self.scalar)
         return FrVector(out)
 
     def g1_msm(self, bases: G1Vector, scalars: FrVector) -> G1Point:
@@ -191,11 +193,11 @@ class CpuBackend:
 
     def g1_accumulator(self, bases: G1Vector) -> G1Accumulator:
         """Memory: 2^(c-1) buckets of 64 bytes in each of 254/c windows, c chosen for len(bases): at most 64 MiB."""
-        return G1Accumulator(bases, self.threads)
+        return G1Accumulator(bases, self.threads, self.scalar)
 
     def g2_accumulator(self, bases: G2Vector) -> G2Accumulator:
         """As `g1_accumulator`, with 128 bytes a bucket."""
-        return G2Accumulator(bases, self.threads)
+        return G2Accumulator(bases, self.threads, self.scalar)
 
     def g1_fixed_base(self, base: G1Point, scalars: FrVector) -> G1Vector:
         """[scalars[i] * base]; one table, then about 254/c batch-affine additions a scalar."""

@@ -1,5 +1,7 @@
 #include "cpu.hpp"
 
+#include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <thread>
 
@@ -15,8 +17,18 @@ static bool probe_adx() {
   return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("adx");
 }
 const bool has_adx = probe_adx();
+
+static bool probe_ifma() {
+  const char* wish = std::getenv("HYBRID_PROVER_ISA");
+  if (wish && std::strcmp(wish, "scalar") == 0) return false;
+  return has_adx && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2");
+}
+const bool has_ifma = probe_ifma();
 #else
 const bool has_adx = false;
+const bool has_ifma = false;
 #endif
 
 std::string model() {
@@ -35,7 +47,7 @@ std::string model() {
 #endif
 }
 
-const char* isa() { return has_adx ? "adx" : "portable"; }
+const char* isa() { return has_ifma ? "avx512-ifma" : has_adx ? "adx" : "portable"; }
 
 unsigned available_cores() {
 #if defined(__linux__)

@@ -7,18 +7,17 @@
 #include <algorithm>
 #include <bit>
 #include <memory>
-#include <mutex>
-#include <stdexcept>
 #include <vector>
 
 #include "batch_affine.hpp"
+#include "msm_engine.hpp"
 #include "pool.hpp"
 #include "windows.hpp"
 
 namespace hp {
 
 template <class F>
-class Msm {
+class Msm final : public MsmEngine<F> {
  public:
   /// Over `n` borrowed affine bases (any alignment), which must outlive this. Threads: 0 for the default.
   Msm(const unsigned char* bases, size_t n, unsigned threads)
@@ -30,26 +29,23 @@ class Msm {
         buckets_(windows_.count),
         rest_(Xyzz<F>::infinity()) {}
 
-  /// Adds sum_i scalars[i] * bases[start + i]: canonical scalars, 32 bytes each. std::invalid_argument, with the sum
-  /// spoiled, if the range leaves the bases or a scalar is not below r.
-  void add(size_t start, const unsigned char* scalars, size_t n) {
-    if (finished_) throw std::invalid_argument("the accumulator is finished");
-    if (start > n_ || n > n_ - start) throw std::invalid_argument("the range leaves the bases");
+  void add(size_t start, const unsigned char* scalars, size_t n) override {
+    this->check_open(start, n, n_);
     for (size_t done = 0; done < n; done += block_size) {
       const size_t size = std::min(block_size, n - done);
       add_block(bases_ + (start + done) * sizeof(Affine<F>), scalars + done * 32, size);
     }
   }
 
-  void add_point(const Affine<F>& p) {
-    if (finished_) throw std::invalid_argument("the accumulator is finished");
+  void add_point(const Affine<F>& p) override {
+    this->check_open(0, 0, n_);
     rest_.add(p);
   }
 
   /// The sum. 2^(c-1) bucket reductions a window, then 254 doublings; closes the accumulator and frees its buckets.
-  Affine<F> finish() {
-    if (finished_) throw std::invalid_argument("the accumulator is finished");
-    finished_ = true;
+  Affine<F> finish() override {
+    this->check_open(0, 0, n_);
+    this->finished_ = true;
     std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
     parallel_for(sums.size(), threads_, [&](size_t i) {
       if (!buckets_[i / slices_]) return;
@@ -211,7 +207,7 @@ class Msm {
     const uint32_t start = 0;
     uint32_t count = uint32_t((n + 1) / 2);
     sum_segments(scratch.queue, scratch.sums.data(), &start, &count, 1, scratch.active);
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(this->mutex_);
     rest_.add(scratch.sums[0]);
   }
 
@@ -257,20 +253,20 @@ class Msm {
 
   /// The buckets of window w, all infinity when first opened.
   Affine<F>* open_window(unsigned w) {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(this->mutex_);
     if (!buckets_[w]) buckets_[w].reset(new Affine<F>[windows_.buckets()]());
     return buckets_[w].get();
   }
 
   std::unique_ptr<Scratch> take_scratch() {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(this->mutex_);
     if (free_scratch_.empty()) return std::make_unique<Scratch>();
     auto scratch = std::move(free_scratch_.back());
     free_scratch_.pop_back();
     return scratch;
   }
   void give_scratch(std::unique_ptr<Scratch> scratch) {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(this->mutex_);
     free_scratch_.push_back(std::move(scratch));
   }
 
@@ -281,8 +277,7 @@ class Msm {
   size_t slices_;
   std::vector<std::unique_ptr<Affine<F>[]>> buckets_;
   Xyzz<F> rest_;  // points that need no bucket
-  bool finished_ = false;
-  std::mutex mutex_;  // guards rest_, free_scratch_ and the opening of windows
+  // mutex_ guards rest_, free_scratch_ and the opening of windows
   std::vector<std::unique_ptr<Scratch>> free_scratch_;
   // The block being added: group g of 2048 scalars owns positions 2048 g .. of each.
   std::vector<Shifted> shifted_;

@@ -5,6 +5,9 @@
 
 #include "pool.hpp"
 #include "roots.hpp"
+#if defined(HP_IFMA)
+#include "ifma/engine.hpp"
+#endif
 
 namespace hp {
 
@@ -221,8 +224,12 @@ void bit_reverse(Fr* a, unsigned log2, unsigned threads) {
 
 }  // namespace
 
-void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads) {
+void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads, Isa isa) {
   if (threads == 0) threads = default_threads();
+#if defined(HP_IFMA)
+  if (ifma::takes(log2, isa)) return ifma::ntt(a, log2, inverse, threads);
+#endif
+  (void)isa;
   dif(a, log2, Roots::of(inverse ? Kind::inverse : Kind::plain), threads);
   bit_reverse(a, log2, threads);
   if (!inverse) return;
@@ -233,8 +240,12 @@ void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads) {
 }
 
 void quotient(const unsigned char* a, const unsigned char* b, const unsigned char* c, unsigned log2, Fr* out,
-              unsigned threads) {
+              unsigned threads, Isa isa) {
   if (threads == 0) threads = default_threads();
+#if defined(HP_IFMA)
+  if (ifma::takes(log2, isa)) return ifma::quotient(a, b, c, log2, out, threads);
+#endif
+  (void)isa;
   const size_t n = size_t(1) << log2;
   const std::unique_ptr<Fr[]> space(new Fr[2 * n]);
   Fr *x = out, *y = space.get(), *z = y + n;

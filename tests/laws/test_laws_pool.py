@@ -100,6 +100,6 @@ def test_wrong_buffers_are_refused() -> None:
         (object(), good),
     ]:
         with pytest.raises(ValueError, match=r"result|vector"):
-            _native.ntt(source, out, False, 1)  # type: ignore[arg-type]
+            _native.ntt(source, out, False, 1, False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="points"):
         _native.g1_valid(good, np.zeros(4, dtype=np.bool_), 1)

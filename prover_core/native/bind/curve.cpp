@@ -1,6 +1,6 @@
 #include "bind.hpp"
 #include "fixed_base.hpp"
-#include "msm.hpp"
+#include "msm_engine.hpp"
 #include "pool.hpp"
 
 #include <memory>
@@ -31,8 +31,9 @@ Affine<F> one_point(nb::handle object, const char* what) {
 template <class F>
 class Accumulator {
  public:
-  Accumulator(nb::object bases, unsigned threads)
-      : bases_(points<F>(bases, "bases")), msm_(std::make_unique<Msm<F>>(bases_.data(), bases_.rows(), threads)) {}
+  Accumulator(nb::object bases, unsigned threads, bool scalar)
+      : bases_(points<F>(bases, "bases")),
+        msm_(make_msm<F>(bases_.data(), bases_.rows(), threads, scalar ? Isa::scalar : Isa::best)) {}
 
   void add(size_t start, nb::handle scalars) {
     const Buffer buffer(scalars, 8, {4}, "scalars");
@@ -52,7 +53,7 @@ class Accumulator {
 
  private:
   Buffer bases_;
-  std::unique_ptr<Msm<F>> msm_;
+  std::unique_ptr<MsmEngine<F>> msm_;
 };
 
 template <class F>
@@ -82,7 +83,7 @@ void g1_valid(nb::handle vector, nb::handle out, unsigned threads) {
 template <class F>
 void bind_group(nb::module_& m, const char* accumulator, const char* fixed) {
   nb::class_<Accumulator<F>>(m, accumulator)
-      .def(nb::init<nb::object, unsigned>())
+      .def(nb::init<nb::object, unsigned, bool>())
       .def("add", &Accumulator<F>::add)
       .def("add_point", &Accumulator<F>::add_point)
       .def("finish", &Accumulator<F>::finish);

@@ -60,17 +60,17 @@ void mul(nb::handle a, nb::handle b, nb::handle out, unsigned threads) {
   });
 }
 
-void bind_ntt(nb::handle in, nb::handle out, bool inverse, unsigned threads) {
+void bind_ntt(nb::handle in, nb::handle out, bool inverse, unsigned threads, bool scalar) {
   const Buffer source(in, 8, {4}, "vector"), target(out, 8, {4}, "result", true);
   same_rows(source, target, "result");
   const unsigned log2 = log2_of(source.rows(), max_ntt_log2, "vector");
   Fr* to = target.as_writable<Fr>("result");
   nb::gil_scoped_release unlocked;
   std::memmove(static_cast<void*>(to), source.data(), 32 * source.rows());
-  ntt(to, log2, inverse, threads);
+  ntt(to, log2, inverse, threads, scalar ? Isa::scalar : Isa::best);
 }
 
-void bind_quotient(nb::handle a, nb::handle b, nb::handle c, nb::handle out, unsigned threads) {
+void bind_quotient(nb::handle a, nb::handle b, nb::handle c, nb::handle out, unsigned threads, bool scalar) {
   const Buffer left(a, 8, {4}, "a"), right(b, 8, {4}, "b"), target(out, 8, {4}, "result", true);
   const Buffer third(c.is_none() ? a : c, 8, {4}, "c");
   same_rows(left, right, "b");
@@ -80,7 +80,7 @@ void bind_quotient(nb::handle a, nb::handle b, nb::handle c, nb::handle out, uns
   Fr* to = target.as_writable<Fr>("result");
   const unsigned char* c_data = c.is_none() ? nullptr : third.data();
   nb::gil_scoped_release unlocked;
-  quotient(left.data(), right.data(), c_data, log2, to, threads);
+  quotient(left.data(), right.data(), c_data, log2, to, threads, scalar ? Isa::scalar : Isa::best);
 }
 
 /// out[i] = a[i] op b[i] in Fr or Fq, Montgomery: one element at a time, for tests of the arithmetic itself.
@@ -143,7 +143,8 @@ void bind_field(nb::module_& m) {
   m.def("fr_mul", &mul);
   m.def("elementwise", &elementwise);
   m.def("ntt", &bind_ntt);
-  m.def("quotient", &bind_quotient, nb::arg("a"), nb::arg("b"), nb::arg("c").none(), nb::arg("out"), nb::arg("threads"));
+  m.def("quotient", &bind_quotient, nb::arg("a"), nb::arg("b"), nb::arg("c").none(), nb::arg("out"), nb::arg("threads"),
+        nb::arg("scalar"));
 }
 
 }  // namespace hp

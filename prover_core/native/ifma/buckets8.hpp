@@ -1,0 +1,247 @@
+// One window of Pippenger's method: points added into their buckets eight buckets side by side, and the buckets' weighted sum.
+//
+// A bucket's points are a list of references. Buckets are ordered by the length of their lists and taken eight at a time, one
+// a lane; their points are loaded as rows and summed as binary trees. Several groups of rows are at different heights of their
+// trees at once, so that every round has many additions to share its inversion, and rows stay in the second-level cache.
+#pragma once
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "ifma/affine8.hpp"
+#include "ifma/wide.hpp"
+
+HP_WIDE_BEGIN
+namespace hp::ifma {
+
+/// A point in memory in the engine's own form: the limbs of x, then of y; blank if y's are all zero.
+template <class E>
+struct Stored {
+  u64 x[E::words], y[E::words];
+};
+
+/// Reference to a point: index, sign, and whether the index is into the bases or into stored points.
+inline constexpr std::uint32_t negative_bit = 1u << 31, stored_bit = 1u << 30, index_mask = stored_bit - 1;
+
+/// Points to be summed into one bucket: references [first, first + count).
+struct List {
+  std::uint32_t bucket, first, count;
+};
+
+template <class E>
+class BucketSummer {
+ public:
+  /// `bases`: packed affine points of E::base_bytes each.
+  explicit BucketSummer(const std::uint8_t* bases) : bases_(bases) {}
+
+  /// buckets[list.bucket] = sum of its list, for every list (each bucket at most once). References with stored_bit point into
+  /// `stored`, which may be `buckets` themselves.
+  void sum(const std::uint32_t* references, std::vector<List>& lists, const Stored<E>* stored, Stored<E>* buckets) {
+    std::vector<List> pieces;
+    std::vector<Stored<E>> partial;
+    std::vector<List> split;  // first, count into `partial`
+    pieces.reserve(lists.size());
+    std::uint32_t extra = 0;
+    for (const List& l : lists) {
+      if (l.count <= longest) {
+        pieces.push_back(l);
+        continue;
+      }
+      const std::uint32_t n = (l.count + longest - 1) / longest;
+      split.push_back({l.bucket, extra, n});
+      for (std::uint32_t i = 0; i < n; i++) {
+        const std::uint32_t from = std::uint32_t(u64(l.count) * i / n), to = std::uint32_t(u64(l.count) * (i + 1) / n);
+        pieces.push_back({partial_bit | extra++, l.first + from, to - from});
+      }
+    }
+    partial.resize(extra);
+    run(references, pieces, stored, buckets, partial.data());
+    if (split.empty()) return;
+    std::vector<std::uint32_t> again(extra);
+    for (std::uint32_t i = 0; i < extra; i++) again[i] = stored_bit | i;
+    sum(again.data(), split, partial.data(), buckets);
+  }
+
+ private:
+  static constexpr std::uint32_t partial_bit = 1u << 31;
+  /// Rows of the tree of one list at most: longer lists are split.
+  static constexpr std::uint32_t longest = 64;
+  /// Rows loaded a round: as many additions share one inversion.
+  static constexpr std::uint32_t group_rows = 256;
+
+  struct Set {
+    std::uint32_t row, count;
+    std::uint32_t bucket[8];
+    bool ragged;
+  };
+  struct Group {
+    std::vector<Set> sets;
+    std::uint32_t stride = 0, height = 0;
+  };
+
+  const std::uint8_t* bases_;
+  PairAdder<E> adder_;
+  std::vector<Row<E>> rows_;
+  Group staged_;
+  std::vector<std::uint32_t> lanes_;
+  size_t staged_rows_ = 0;
+
+  void run(const std::uint32_t* references, std::vector<List>& pieces, const Stored<E>* stored, Stored<E>* buckets,
+           Stored<E>* partial) {
+    order_by_length(pieces);
+    constexpr std::uint32_t slots = 7, capacity = group_rows + longest;
+    rows_.resize(size_t(slots) * capacity);
+    lanes_.resize(8 * size_t(capacity));
+    Group groups[slots];
+    std::vector<Pair> pairs;
+    size_t next = 0;
+    stage(references, pieces, next);
+    for (;;) {
+      bool busy = false;
+      pairs.clear();
+      for (std::uint32_t s = 0; s < slots; s++) {
+        Group& g = groups[s];
+        if (g.sets.empty() && !staged_.sets.empty()) {
+          load(g, rows_.data() + size_t(s) * capacity, stored);
+        }
+        if (g.sets.empty()) continue;
+        busy = true;
+        for (const Set& set : g.sets)
+          for (std::uint32_t r = 0; r + g.stride < set.count; r += 2 * g.stride)
+            pairs.push_back({s * capacity + set.row + r, s * capacity + set.row + r + g.stride, set.ragged, 0, 0, 0, 0});
+      }
+      if (!busy) return;
+      stage(references, pieces, next);
+      const bool cancelled = adder_.add(rows_.data(), pairs, [&](size_t row) { prefetch(row, stored); });
+      for (std::uint32_t s = 0; s < slots; s++) {
+        Group& g = groups[s];
+        if (g.sets.empty()) continue;
+        if (cancelled)
+          for (Set& set : g.sets) set.ragged = true;
+        g.stride *= 2;
+        if (g.stride >= g.height) {
+          for (const Set& set : g.sets) store_set(set, rows_[size_t(s) * capacity + set.row], buckets, partial);
+          g.sets.clear();
+        }
+      }
+    }
+  }
+
+  static void order_by_length(std::vector<List>& pieces) {
+    std::uint32_t start[longest + 2] = {};
+    for (const List& l : pieces) start[longest - l.count + 1]++;
+    for (std::uint32_t i = 0; i <= longest; i++) start[i + 1] += start[i];
+    std::vector<List> sorted(pieces.size());
+    for (const List& l : pieces) sorted[start[longest - l.count]++] = l;
+    pieces.swap(sorted);
+  }
+
+  /// Chooses the next group's sets and lists which point goes to which lane, if none is staged yet.
+  void stage(const std::uint32_t* references, const std::vector<List>& pieces, size_t& next) {
+    if (!staged_.sets.empty() || next >= pieces.size()) return;
+    staged_.stride = 1;
+    staged_.height = 0;
+    std::uint32_t used = 0;
+    for (; next < pieces.size() && used < group_rows; next += 8) {
+      Set set;
+      const List* lists = pieces.data() + next;
+      const size_t there = std::min<size_t>(8, pieces.size() - next);
+      set.row = used;
+      set.count = lists[0].count;
+      set.ragged = there < 8 || lists[7].count < set.count;
+      std::uint32_t* lanes = lanes_.data() + 8 * size_t(used);
+      for (size_t i = 0; i < 8; i++) {
+        set.bucket[i] = i < there ? lists[i].bucket : nobody;
+        const std::uint32_t n = i < there ? lists[i].count : 0, *from = references + (n ? lists[i].first : 0);
+        for (std::uint32_t r = 0; r < n; r++) lanes[8 * size_t(r) + i] = from[r];
+        for (std::uint32_t r = n; r < set.count; r++) lanes[8 * size_t(r) + i] = absent;
+      }
+      staged_.sets.push_back(set);
+      staged_.height = std::max(staged_.height, set.count);
+      used += set.count;
+    }
+    staged_rows_ = used;
+  }
+
+  /// Asks for the points of one staged row.
+  [[gnu::always_inline]] void prefetch(size_t row, const Stored<E>* stored) const {
+    if (row >= staged_rows_) return;
+    for (size_t i = 0; i < 8; i++) {
+      const std::uint32_t ref = lanes_[8 * row + i];
+      if (ref == absent) continue;
+      const char* p = ref & stored_bit ? reinterpret_cast<const char*>(stored + (ref & index_mask))
+                                       : reinterpret_cast<const char*>(bases_ + size_t(ref & index_mask) * E::base_bytes);
+      for (size_t k = 0; k < E::base_bytes; k += 64) _mm_prefetch(p + k, _MM_HINT_T1);
+    }
+  }
+
+  /// Loads the staged group's points.
+  [[gnu::noinline]] void load(Group& g, Row<E>* rows, const Stored<E>* stored) {
+    std::swap(g, staged_);
+    staged_.sets.clear();
+    staged_rows_ = 0;
+    for (Set& set : g.sets)
+      for (std::uint32_t r = set.row; r < set.row + set.count; r++) set.ragged |= load_row(rows[r], &lanes_[8 * size_t(r)], stored);
+  }
+
+  static constexpr std::uint32_t nobody = ~0u, absent = ~0u;
+
+  /// True if some lane is blank.
+  [[gnu::always_inline]] bool load_row(Row<E>& row, const std::uint32_t* lanes, const Stored<E>* stored) {
+    const __m256i refs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
+    const __mmask8 negative = _mm256_movepi32_mask(refs);
+    const __mmask8 special = _mm256_test_epi32_mask(refs, _mm256_set1_epi32(int(stored_bit)));
+    const __m256i index = _mm256_maskz_and_epi32(__mmask8(~special), refs, _mm256_set1_epi32(int(index_mask)));
+    alignas(64) const std::uint8_t* p[8];
+    _mm512_store_si512(p, _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu32_epi64(index), E::base_bytes == 64 ? 6 : 7),
+                                           word(reinterpret_cast<u64>(bases_))));
+    if (special != 0xff) E::load(row.x, row.y, p, negative);
+    if (__builtin_expect(special == 0, 1)) return false;
+    alignas(64) u64 t[2 * E::words][8];
+    for (int j = 0; j < E::words; j++) {
+      _mm512_store_si512(t[j], row.x.limbs()[j]);
+      _mm512_store_si512(t[E::words + j], row.y.limbs()[j]);
+    }
+    bool blank = false;
+    for (int i = 0; i < 8; i++) {
+      if (!(special >> i & 1)) continue;
+      if (lanes[i] == absent) {
+        for (auto& limb : t) limb[i] = 0;
+        blank = true;
+        continue;
+      }
+      const Stored<E>& s = stored[lanes[i] & index_mask];
+      u64 any = 0;
+      for (int j = 0; j < E::words; j++) {
+        t[j][i] = s.x[j];
+        t[E::words + j][i] = s.y[j];
+        any |= s.y[j];
+      }
+      blank |= any == 0;
+    }
+    for (int j = 0; j < E::words; j++) {
+      row.x.limbs()[j] = _mm512_load_si512(t[j]);
+      row.y.limbs()[j] = _mm512_load_si512(t[E::words + j]);
+    }
+    return blank;
+  }
+
+  static void store_set(const Set& set, Row<E>& row, Stored<E>* buckets, Stored<E>* partial) {
+    alignas(64) u64 t[2 * E::words][8];
+    for (int j = 0; j < E::words; j++) {
+      _mm512_store_si512(t[j], row.x.limbs()[j]);
+      _mm512_store_si512(t[E::words + j], row.y.limbs()[j]);
+    }
+    for (int i = 0; i < 8; i++) {
+      if (set.bucket[i] == nobody) continue;
+      Stored<E>& s = set.bucket[i] & partial_bit ? partial[set.bucket[i] & ~partial_bit] : buckets[set.bucket[i]];
+      for (int j = 0; j < E::words; j++) {
+        s.x[j] = t[j][i];
+        s.y[j] = t[E::words + j][i];
+      }
+    }
+  }
+};
+
+}  // namespace hp::ifma
+HP_WIDE_END

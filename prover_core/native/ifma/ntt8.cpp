@@ -1,0 +1,84 @@
+// Transforms and the Groth16 quotient on AVX-512 IFMA, behind the interface of ntt.hpp.
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "ifma/engine.hpp"
+#include "ifma/ntt8.hpp"
+
+HP_WIDE_BEGIN
+namespace hp::ifma {
+namespace {
+
+/// Uninitialised memory for n elements, in huge pages where the system grants them.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(size_t n) {
+    constexpr size_t huge = size_t(1) << 21;
+    const size_t bytes = (n * sizeof(T) + huge - 1) & ~(huge - 1);
+    data_ = static_cast<T*>(std::aligned_alloc(n * sizeof(T) < huge ? 64 : huge, bytes));
+    if (!data_) throw std::bad_alloc();
+    if (bytes > huge) madvise(data_, bytes, MADV_HUGEPAGE);
+  }
+  ~Scratch() { std::free(data_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return data_; }
+
+ private:
+  T* data_;
+};
+
+Fr root(unsigned log2) { return Fr::raw(params::fr_roots[log2]); }
+const u64* words(const unsigned char* p) { return reinterpret_cast<const u64*>(p); }
+
+/// From values at the n-th roots of unity to coefficients.
+FourStep to_coefficients(unsigned log2) {
+  return FourStep(log2, root(log2).inverse_vartime(), Fr::one(), Fr::from_u64(u64(1) << log2).inverse_vartime());
+}
+
+/// From coefficients to `scale` times the values at w_2n^(2i+1).
+FourStep to_odd_points(unsigned log2, const Fr& scale) { return FourStep(log2, root(log2), root(log2 + 1), scale); }
+
+}  // namespace
+
+void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads) {
+  const Scratch<Fr8> middle((size_t(1) << log2) / 8);
+  const FourStep step = inverse ? to_coefficients(log2) : FourStep(log2, root(log2), Fr::one(), Fr::one());
+  step.run(a->v, a->v, middle.get(), threads);
+}
+
+void quotient(const unsigned char* a, const unsigned char* b, const unsigned char* c, unsigned log2, Fr* out,
+              unsigned threads) {
+  const size_t n = size_t(1) << log2;
+  const Scratch<Fr8> middle(n / 8);
+  const Scratch<u64> left(4 * n), right(4 * n);
+  u64* result = out->v;
+  const Fr unit = Fr::from_u64(2).inverse_vartime();
+  const auto two_to_minus = [&](uint64_t e) { return unit.pow_vartime(e); };
+  const FourStep down = to_coefficients(log2);
+
+  // a, b, c come as x 2^256. The last product divides by 2^260, so b is brought to x 2^4 and c to x, and a b - c comes out
+  // canonical. a b of the domain, where c is not given, is a product already: x 2^252.
+  if (c) {
+    down.run(words(c), result, middle.get(), threads);
+  } else {
+    parallel_ranges(n / 8, 256, threads, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; i++) store8(result + 32 * i, Fr8::mul(load8(words(a) + 32 * i), load8(words(b) + 32 * i)));
+    });
+    down.run(result, result, middle.get(), threads);
+  }
+  to_odd_points(log2, two_to_minus(c ? 256 : 252)).run(result, result, middle.get(), threads);
+  down.run(words(a), left.get(), middle.get(), threads);
+  to_odd_points(log2, Fr::one()).run(left.get(), left.get(), middle.get(), threads);
+  down.run(words(b), right.get(), middle.get(), threads);
+  to_odd_points(log2, two_to_minus(252)).run(right.get(), right.get(), middle.get(), threads);
+  parallel_ranges(n / 8, 256, threads, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++)
+      store8(result + 32 * i, Fr8::sub<3>(Fr8::mul(load8(left.get() + 32 * i), load8(right.get() + 32 * i)), load8(result + 32 * i)));
+  });
+}
+
+}  // namespace hp::ifma
+HP_WIDE_END

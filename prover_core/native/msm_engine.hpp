@@ -1,0 +1,39 @@
+// The streaming MSM as the rest of the library sees it, whatever computes it.
+#pragma once
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+
+#include "curve.hpp"
+#include "isa.hpp"
+
+namespace hp {
+
+/// sum_i k_i P_i over fixed bases, scalars arriving in ranges. One caller at a time.
+template <class F>
+class MsmEngine {
+ public:
+  virtual ~MsmEngine() = default;
+  /// Adds sum_i scalars[i] * bases[start + i]: canonical scalars, 32 bytes each. std::invalid_argument, with the sum
+  /// spoiled, if the range leaves the bases or a scalar is not below r.
+  virtual void add(size_t start, const unsigned char* scalars, size_t n) = 0;
+  virtual void add_point(const Affine<F>& p) = 0;
+  /// The sum; closes the accumulator and frees its buckets.
+  virtual Affine<F> finish() = 0;
+
+ protected:
+  bool finished_ = false;
+  std::mutex mutex_;
+
+  void check_open(size_t start, size_t n, size_t bases) const {
+    if (finished_) throw std::invalid_argument("the accumulator is finished");
+    if (start > bases || n > bases - start) throw std::invalid_argument("the range leaves the bases");
+  }
+};
+
+/// The fastest engine for `n` borrowed affine bases (any alignment) on this processor; they must outlive it.
+/// Threads: 0 for the default.
+template <class F>
+std::unique_ptr<MsmEngine<F>> make_msm(const unsigned char* bases, size_t n, unsigned threads, Isa isa = Isa::best);
+
+}  // namespace hp
