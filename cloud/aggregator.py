@@ -33,7 +33,7 @@ from .errors import RESOURCE_EXHAUSTED, make_status
 from .executor import Executor, Timings
 from .keys import KeyCache
 from .machine import Machine
-from .model import OPEN_STATES, RUNNING, CircuitInfo, Job, SegmentKey, job_view
+from .model import OPEN_STATES, PROVING, RUNNING, CircuitInfo, Job, SegmentKey, job_view
 from .policy import BatchPolicy
 from .sessions import Sessions, draining
 
@@ -133,10 +133,12 @@ class Aggregator:
         """Tells the edges, then waits within the grace for what needs nothing more from them."""
         self._post(m.Drain(self.config.retry_after_ms))
         deadline = self._loop.time() + self.config.drain_grace_seconds
-        while self._loop.time() < deadline and (self._executor.finishing() or self._batcher.busy or self._tasks):
+        quiet = 0
+        while self._loop.time() < deadline and quiet < 3:
             if not self._executor.finishing():
                 self._batcher.flush()
-            await asyncio.sleep(0.02)
+            quiet = 0 if self._executor.finishing() or self._batcher.busy or self._tasks else quiet + 1
+            await asyncio.sleep(0.01)
         for link in list(self._links.values()):
             link.put(draining(self.config.retry_after_ms))
 
@@ -214,7 +216,10 @@ class Aggregator:
         return [self.machine.jobs.get(job.job_id, job) for job in stored]
 
     async def watch(self, job_id: bytes) -> AsyncIterator[job_pb2.Job]:
-        """The job as it is, then after every change (changes close together are told as one), until it ends."""
+        """The job as it is, then after every change (changes close together are told as one), until it ends.
+
+        Views of long jobs cost more, and come less often: at most one every 20 ms and 0.1 ms a segment.
+        """
         changed = asyncio.Event()
         watchers = self._watchers.setdefault(job_id, set())
         watchers.add(changed)
@@ -228,7 +233,7 @@ class Aggregator:
                 if job.state != RUNNING:
                     return
                 await changed.wait()
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.02 + len(job.segments) / 10_000)
         finally:
             watchers.discard(changed)
             if not watchers:
@@ -276,6 +281,7 @@ class Aggregator:
                 self._executor.advance(instruction.key, instruction.circuit, instruction.chunks, instruction.complete)
             case m.Discard():
                 self._executor.discard(instruction.key)
+                self._batcher.drop(instruction.key)
                 self._logs.discard(instruction.key)
             case m.Verify():
                 self._batcher.add(instruction.key, instruction.circuit, instruction.leaf)
@@ -319,9 +325,12 @@ class Aggregator:
 
     def _recover(self, job: Job) -> None:
         for segment in job.segments:
+            key = (job.job_id, segment.index)
             if segment.state not in OPEN_STATES:
+                if segment.state != PROVING:
+                    self._logs.discard(key)
                 continue
-            found = recover(self._logs.root, (job.job_id, segment.index), segment.circuit.wires)
+            found = recover(self._logs.root, key, segment.circuit.wires)
             for record in found.chunks:
                 segment.coverage.add(record.wire_offset, record.wire_offset + record.wire_count)
                 segment.digests.append(record.digest)

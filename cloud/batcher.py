@@ -59,16 +59,22 @@ class Batcher:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-verify")
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
 
     def add(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
-        """Takes one leaf proof."""
-        if key not in self._leaves:
+        """Takes one leaf proof; after `close` it stays in the store for the next start."""
+        if key not in self._leaves and not self._closed:
             self._leaves[key] = (circuit, leaf)
             self._start(self._policy.add(circuit.digest, key, time.monotonic_ns()))
 
     def complete(self, job_id: bytes) -> None:
         """The job has no more leaf proofs to come."""
         self._start(self._policy.complete(job_id))
+
+    def drop(self, key: SegmentKey) -> None:
+        """Forgets a proof that nobody wants any more, if it still waits."""
+        if self._leaves.pop(key, None) is not None:
+            self._policy.drop([key])
 
     def flush(self) -> None:
         """Closes all batches now."""
@@ -77,10 +83,11 @@ class Batcher:
     @property
     def busy(self) -> bool:
         """Whether any proof waits or is being verified."""
-        return bool(self._leaves)
+        return bool(self._leaves or self._running)
 
     async def close(self) -> None:
         """Waits for what is running; what waits is taken up from the store at the next start."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*self._running)
@@ -104,7 +111,9 @@ class Batcher:
         self._start(self._policy.tick(time.monotonic_ns()))
 
     async def _run(self, batch: ClosedBatch) -> None:
-        members = [(key, *self._leaves.pop(key)) for key in batch.members]
+        members = [(key, *self._leaves.pop(key)) for key in batch.members if key in self._leaves]
+        if not members:
+            return
         try:
             loop = asyncio.get_running_loop()
             outcome = await loop.run_in_executor(self._thread, self._verify, batch, members)
@@ -139,7 +148,7 @@ class Batcher:
         record = BatchRecord(
             batch_id=Digest.of(b"hybrid-prover batch 1", key.digest.raw, *parts).raw,
             verification_key=key.digest.raw,
-            members=batch.members,
+            members=tuple(k for k, _, _ in members),
             failed=len(bad),
             cause=str(batch.cause),
             closed_nanos=start_unix,

@@ -3,7 +3,8 @@
 One step of work is one chunk, or the finish of a segment whose chunks are all in. Steps go round the jobs in turn, and
 within a job to segments already begun, earlier ones first: no job waits for another, and few accumulators are open at
 once. A segment whose edge stalls may lose its accumulators to one that can be finished; its log has all that is needed
-to begin again. Native calls release the GIL and share the backend's own thread pool.
+to begin again. What the device, not the witness, got wrong is tried once more. Native calls release the GIL and share
+the backend's own thread pool.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from prover_core.types import FrVector
 from prover_core.witness.rows import first_broken_row, label_of
 
 from .chunklog import ChunkLogReader, Record, log_path, require
-from .errors import status_of
+from .errors import INTERNAL, status_of
 from .keys import KeyCache
 from .model import CircuitInfo, SegmentKey
 from .validation import wire_leaf
@@ -50,6 +51,7 @@ class _Work:
     consumed: int = 0
     running: bool = False
     dropped: bool = False
+    retried: bool = False
     idle_since: int = 0
     prover: StreamingProver | None = None
     reader: ChunkLogReader | None = None
@@ -162,6 +164,11 @@ class Executor:
             except Exception as e:
                 error = self._explain(work, e)
             with self._wake:
+                if error is not None and error.code == INTERNAL and not work.retried:
+                    # The device erred, not the edge: the log has all that a second attempt needs.
+                    work.retried, error = True, None
+                    work.shut()
+                    self._open.discard(work)
                 work.running = False
                 work.idle_since = time.monotonic_ns()
                 told = not work.dropped

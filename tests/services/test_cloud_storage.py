@@ -7,6 +7,7 @@ import queue
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cloud_edge import Sample, cut, make_sample
 
@@ -22,6 +23,7 @@ from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
 from prover_core.groth16 import Proof, verify
+from prover_core.types import FrMontVector, FrVector
 
 JOB = b"j" * 32
 
@@ -269,6 +271,39 @@ def test_many_segments_in_parallel_and_the_bad_one_alone_fails(
         else:
             bench.check(result, i)
     bench.executor.close()
+
+
+class Erring:
+    """A backend whose quotients are wrong some times."""
+
+    def __init__(self, backend: Backend, times: int) -> None:
+        self._backend, self._times = backend, times
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._backend, name)
+
+    def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
+        self._times -= 1
+        right = self._backend.quotient(a, b, c)
+        return FrVector(np.ascontiguousarray(right.limbs[::-1])) if self._times >= 0 else right
+
+
+@pytest.mark.parametrize(("times", "proved"), [(1, True), (2, False)])
+def test_a_device_that_errs_is_caught_and_tried_once_more(
+    tmp_path: Path, sample: Sample, backend: Backend, times: int, proved: bool
+) -> None:
+    bench = Bench(tmp_path, sample, Erring(backend, times), workers=1, max_open=1)
+    r1cs = ArtifactStore(tmp_path / "artifacts").put_bytes(sample.r1cs)
+    bench.keys.know_r1cs(sample.digest, r1cs)
+    count = bench.write(0, 3)
+    bench.executor.advance((JOB, 0), bench.circuit, count, True)
+    _, result = bench.out.get(timeout=20)
+    bench.executor.close()
+    if proved:
+        bench.check(result, 3)
+    else:
+        assert result.code == 13
+        assert "the device erred" in result.message
 
 
 def test_a_discarded_segment_reports_nothing(tmp_path: Path, sample: Sample, backend: Backend) -> None:
