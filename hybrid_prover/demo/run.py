@@ -199,9 +199,9 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
     try:
         async with AsyncExitStack() as stack:
             demo = Demo(config, output, circuits, scratch)
-            with output.step(f"one cloud and {EDGES} edges"):
-                await demo.start(stack)
             try:
+                with output.step(f"one cloud and {EDGES} edges"):
+                    await demo.start(stack)
                 await _measure(demo)
             except Exception:
                 demo.fleet.check()  # if a daemon died, that is the cause
