@@ -9,12 +9,13 @@ from enum import StrEnum
 from .model import SegmentKey
 
 
-def credit_to_grant(window: int, owed: int, outstanding: int) -> int:
+def credit_to_grant(window: int, owed: int, outstanding: int, largest: int) -> int:
     """Bytes to give back now of the `owed`: in lumps of a quarter window, sooner if the edge may be about to wait.
 
-    Everything owed is given once at least a quarter of the window has gathered or the edge holds less than half.
+    An edge that holds less than half its window, or less than the `largest` chunk needs, gets all that is owed.
     """
-    return owed if owed > 0 and (4 * owed >= window or 2 * outstanding < window) else 0
+    soon = 2 * outstanding < window or outstanding < largest
+    return owed if owed > 0 and (soon or 4 * owed >= window) else 0
 
 
 def session_window(wanted: int, smallest: int, reserved: int, limit: int) -> int:

@@ -134,7 +134,7 @@ class Sessions:
             self._forget_if_idle(session)
             return []
         session.owed += payload_bytes
-        grant = credit_to_grant(session.window, session.owed, session.outstanding)
+        grant = credit_to_grant(session.window, session.owed, session.outstanding, self._max_chunk)
         if not grant:
             return []
         session.owed -= grant

@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -224,6 +225,32 @@ async def test_two_clouds_do_not_share_a_folder(server, config) -> None:
     with pytest.raises(InvalidInputError) as caught:
         CloudServer(config)
     assert caught.value.field == "data_dir"
+
+
+async def test_an_edge_with_little_credit_never_starves(config, sample) -> None:
+    server = CloudServer(replace(config, max_chunk_bytes=600, session_credit_bytes=600))
+    await server.start()
+    async with grpc.aio.insecure_channel(server.target) as channel:
+        await register(channel, sample)
+        edge = Edge(channel)
+        credit = (await edge.hello()).credit_bytes
+        assert credit == 600
+        for start in range(6):
+            job = os.urandom(32)
+            await edge.open(job, [sample.digest])
+            chunks = cut(job, 0, sample.wires(start), 16)
+            assert sum(len(c.payload) for c in chunks) > 600
+            for chunk in chunks:
+                while credit < len(chunk.payload):
+                    credit += (await edge.until_kind("credit")).bytes
+                credit -= len(chunk.payload)
+                await edge.send(chunk=chunk)
+            await edge.send(segment_end=uplink_pb2.SegmentEnd(job_id=job, chunk_count=len(chunks)))
+            mark = len(edge.heard)
+            assert (await edge.ended(job)).HasField("done")
+            credit += sum(r.credit.bytes for r in edge.heard[mark:])
+            assert credit <= 600
+    await server.stop()
 
 
 async def test_an_altered_chunk_is_data_loss_and_not_proved(channel, sample) -> None:

@@ -190,10 +190,11 @@ def test_batches_close_on_size_age_and_job() -> None:
 
 
 def test_credit_comes_back_in_lumps_and_sessions_share_a_limit() -> None:
-    assert credit_to_grant(100, 24, 76) == 0
-    assert credit_to_grant(100, 25, 75) == 25
-    assert credit_to_grant(100, 1, 49) == 1
-    assert credit_to_grant(100, 0, 0) == 0
+    assert credit_to_grant(100, 24, 76, 10) == 0
+    assert credit_to_grant(100, 24, 76, 80) == 24
+    assert credit_to_grant(100, 25, 75, 10) == 25
+    assert credit_to_grant(100, 1, 49, 10) == 1
+    assert credit_to_grant(100, 0, 0, 10) == 0
     assert [session_window(50, 10, reserved, 100) for reserved in (0, 60, 90, 91)] == [50, 40, 10, 0]
 
 
