@@ -164,6 +164,11 @@ class Aggregator:
     async def receive(self, link: Link, request: uplink_pb2.UplinkRequest) -> None:
         """One message of an edge, in order."""
         await link.room()
+        if request.HasField("hello"):
+            hello = request.hello
+            log.info(
+                "hello", connection=link.connection, edge=hello.edge_name[:128], session=hello.session_id.hex()[:32]
+            )
         if request.HasField("open_job") and request.open_job.job_id not in self.machine.jobs:
             known = await self._in_store(lambda: self._store.load_job(request.open_job.job_id))
             if known is not None and known.job_id not in self.machine.jobs:

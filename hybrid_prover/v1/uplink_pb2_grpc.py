@@ -59,7 +59,8 @@ class UplinkServiceServicer:
     """
 
     def Uplink(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """Either side may end it at any time; an edge that closes its side of the stream is gone.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
