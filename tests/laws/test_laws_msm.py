@@ -41,8 +41,9 @@ SHAPES: dict[str, Callable[[random.Random], int]] = {
 class Group:
     """One of the two groups: the backend's methods, the oracle, and FULL bases with infinities, equals, opposites."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, scalar: bool) -> None:
         self.name = name
+        self.scalar = scalar
         self.oracle: Any = curve.G1 if name == "g1" else curve.G2
         self.pack: Any = g1_vector if name == "g1" else g2_vector
         self.unpack: Any = g1_points if name == "g1" else g2_points
@@ -53,7 +54,10 @@ class Group:
             self.logs[i] = 0
         for i in range(1, FULL - 1, 53):
             self.logs[i + 1] = self.logs[i] if i % 2 else R - self.logs[i]
-        self.bases = self.fixed(CpuBackend(), self.oracle.generator, self.logs)
+        self.bases = self.fixed(self.backend(), self.oracle.generator, self.logs)
+
+    def backend(self, threads: int | None = None) -> CpuBackend:
+        return CpuBackend(threads, scalar=self.scalar)
 
     def fixed(self, backend: CpuBackend, base: Any, scalars: Sequence[int]) -> Any:
         method: Any = getattr(backend, f"{self.name}_fixed_base")
@@ -71,9 +75,10 @@ class Group:
         return self.oracle.multiply(self.oracle.generator, total % R)
 
 
-@pytest.fixture(scope="module", params=["g1", "g2"])
+@pytest.fixture(scope="module", params=["g1", "g2", "g1 scalar", "g2 scalar"])
 def group(request: pytest.FixtureRequest) -> Group:
-    return Group(request.param)
+    """Each group with the widest instructions of this processor, and one element at a time."""
+    return Group(request.param[:2], "scalar" in request.param)
 
 
 def draw(shape: str, n: int, seed: int = 1) -> list[int]:
@@ -85,15 +90,15 @@ def draw(shape: str, n: int, seed: int = 1) -> list[int]:
 def test_every_distribution_of_scalars(group: Group, shape: str) -> None:
     scalars = draw(shape, FULL)
     expected = group.expected(scalars)
-    assert group.msm(CpuBackend(), group.bases, scalars) == expected
+    assert group.msm(group.backend(), group.bases, scalars) == expected
     for threads in (1, 40):  # 40: windows are cut into slices of buckets
-        assert group.msm(CpuBackend(threads), group.bases, scalars) == expected
+        assert group.msm(group.backend(threads), group.bases, scalars) == expected
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 17, 500])
 def test_every_size(group: Group, n: int) -> None:
     scalars = draw("uniform", n)
-    assert group.msm(CpuBackend(), group.bases[:n], scalars) == group.expected(scalars)
+    assert group.msm(group.backend(), group.bases[:n], scalars) == group.expected(scalars)
 
 
 def test_addition_is_complete(group: Group) -> None:
@@ -101,7 +106,7 @@ def test_addition_is_complete(group: Group) -> None:
     p = group.oracle.generator
     logs = [0, 1, R - 1, 2, 12345]
     points = [group.oracle.multiply(p, k) for k in logs]
-    backend = CpuBackend(1)
+    backend = group.backend(1)
     for (a, log_a), (b, log_b) in itertools.product(zip(points, logs, strict=True), repeat=2):
         bases = group.pack([a, b])
         for k, m in [(1, 1), (1, R - 1), (5, 5), (5, R - 5), (7, 3), (R - 1, R - 1), (0, 9)]:
@@ -114,13 +119,13 @@ def test_equal_and_opposite_points_in_one_bucket(group: Group) -> None:
     minus_p = group.oracle.negate(p)
     for points, total in [([p] * 9, 9), ([p, minus_p] * 4, 0), ([p, minus_p, p, p, minus_p, p], 2)]:
         for k in (1, 2, 1 << 100, R - 3):
-            got = group.msm(CpuBackend(1), group.pack(points), [k] * len(points))
+            got = group.msm(group.backend(1), group.pack(points), [k] * len(points))
             assert got == group.oracle.multiply(p, total * k % R)
 
 
 def test_linearity(group: Group) -> None:
     a, b = draw("uniform", 300, 2), draw("witness-like", 300, 3)
-    backend = CpuBackend()
+    backend = group.backend()
     together = group.msm(backend, group.bases, [(3 * x + y) % R for x, y in zip(a, b, strict=True)])
     first = group.msm(backend, group.bases, a)
     second = group.msm(backend, group.bases, b)
@@ -134,10 +139,10 @@ def test_chunks_equal_one_shot(group: Group, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, 1000), max_size=6)))
     borders = [0, *cuts, 1000]
     pieces = data.draw(st.permutations(list(itertools.pairwise(borders))))
-    accumulator = group.accumulator(CpuBackend(), group.bases)
+    accumulator = group.accumulator(group.backend(), group.bases)
     for begin, end in pieces:
         accumulator.add(begin, FrVector.from_ints(scalars[begin:end]))
-    assert accumulator.finish() == group.msm(CpuBackend(), group.bases, scalars)
+    assert accumulator.finish() == group.msm(group.backend(), group.bases, scalars)
 
 
 def test_blocks_larger_than_one(group: Group) -> None:
@@ -149,12 +154,12 @@ def test_blocks_larger_than_one(group: Group) -> None:
     sums = [0] * FULL
     for i, k in enumerate(scalars):
         sums[i % FULL] += k
-    assert group.msm(CpuBackend(), bases, scalars) == group.expected(sums)
+    assert group.msm(group.backend(), bases, scalars) == group.expected(sums)
 
 
 def test_partials_and_overlapping_ranges_add_up(group: Group) -> None:
     a, b = draw("uniform", 40, 8), draw("small", 30, 9)
-    accumulator = group.accumulator(CpuBackend(), group.bases)
+    accumulator = group.accumulator(group.backend(), group.bases)
     accumulator.add(0, FrVector.from_ints(a))
     accumulator.add(10, FrVector.from_ints(b))
     partial = group.oracle.multiply(group.oracle.generator, 31337)
@@ -166,7 +171,7 @@ def test_partials_and_overlapping_ranges_add_up(group: Group) -> None:
 
 
 def test_misuse_is_refused(group: Group) -> None:
-    backend = CpuBackend()
+    backend = group.backend()
     two = FrVector.from_ints([1, 2])
     accumulator = group.accumulator(backend, group.bases[:10])
     for start in (9, 11, -1):
@@ -195,7 +200,7 @@ def test_bases_may_be_an_unaligned_read_only_map(group: Group, tmp_path: Path) -
     mapped = np.memmap(path, dtype=np.uint8, mode="r")
     bases = group.vector(np.frombuffer(mapped, dtype="<u8", offset=12).reshape(200, *group.bases.limbs.shape[1:]))
     scalars = draw("uniform", 200)
-    assert group.msm(CpuBackend(), bases, scalars) == group.expected(scalars)
+    assert group.msm(group.backend(), bases, scalars) == group.expected(scalars)
 
 
 @pytest.mark.parametrize("n", [1, 5, 600, 5000])
@@ -203,15 +208,15 @@ def test_fixed_base_is_msm_of_one(group: Group, n: int) -> None:
     scalars = draw("uniform", n, n)
     scalars[: len(SHAPES)] = [SHAPES[s](random.Random(n)) for s in SHAPES][:n]
     base = group.oracle.multiply(group.oracle.generator, 1234567)
-    points = group.unpack(group.fixed(CpuBackend(), base, scalars))
+    points = group.unpack(group.fixed(group.backend(), base, scalars))
     for i in {*range(min(n, 14)), n // 2, n - 1}:
         assert points[i] == group.oracle.multiply(base, scalars[i])
     multiples = group.pack(points)
     weights = draw("uniform", n, 11)
     total = sum(w * k for w, k in zip(weights, scalars, strict=True)) % R
-    assert group.msm(CpuBackend(), multiples, weights) == group.oracle.multiply(base, total)
+    assert group.msm(group.backend(), multiples, weights) == group.oracle.multiply(base, total)
 
 
 def test_fixed_base_of_infinity(group: Group) -> None:
-    points = group.unpack(group.fixed(CpuBackend(), group.oracle.infinity, [0, 1, 2, R - 1]))
+    points = group.unpack(group.fixed(group.backend(), group.oracle.infinity, [0, 1, 2, R - 1]))
     assert points == [group.oracle.infinity] * 4
