@@ -12,15 +12,19 @@
 namespace hp::cpu {
 
 #if defined(__x86_64__)
+static bool wished(const char* isa) {
+  const char* wish = std::getenv("HYBRID_PROVER_ISA");
+  return wish && std::strcmp(wish, isa) == 0;
+}
+
 static bool probe_adx() {
   __builtin_cpu_init();
-  return __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("adx");
+  return !wished("portable") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("adx");
 }
 const bool has_adx = probe_adx();
 
 static bool probe_ifma() {
-  const char* wish = std::getenv("HYBRID_PROVER_ISA");
-  if (wish && std::strcmp(wish, "scalar") == 0) return false;
+  if (wished("scalar")) return false;
   return has_adx && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512ifma") && __builtin_cpu_supports("avx512vbmi2");

@@ -5,11 +5,11 @@
 namespace hp::cpu {
 
 /// True where mulx (BMI2) and adcx/adox (ADX) exist. False until the library's static initialisers have run: code that
-/// runs before them takes the portable path and is right, only slower.
+/// runs before them takes the portable path and is right, only slower. False also if HYBRID_PROVER_ISA is `portable`.
 extern const bool has_adx;
 
 /// True where AVX-512 with the 52-bit multiply-adds (IFMA) and VBMI2 exists, and the system saves its registers. False
-/// if HYBRID_PROVER_ISA is set to `scalar`. The caution about static initialisers holds here too.
+/// if HYBRID_PROVER_ISA is `scalar` or `portable`. The caution about static initialisers holds here too.
 extern const bool has_ifma;
 
 /// The processor's own name, or the architecture where it has none.

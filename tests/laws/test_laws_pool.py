@@ -74,6 +74,32 @@ def test_the_environment_sets_the_default(value: str, expected: str | None) -> N
     assert result.stdout.strip() == (expected or str(cores))
 
 
+@pytest.mark.parametrize("isa", ["portable", "scalar"])
+def test_every_instruction_set_computes_the_same(isa: str) -> None:
+    code = """
+import hashlib, numpy as np
+from prover_core.native import CpuBackend
+from prover_core.types import FrMontVector, FrVector, G1Point, g1_vector
+backend = CpuBackend()
+raw = np.random.default_rng(1).integers(0, 2**64, size=(4096, 4), dtype=np.uint64)
+raw[:, 3] >>= np.uint64(3)
+v, m = FrVector(raw), FrMontVector(raw)
+bases = backend.g1_fixed_base(G1Point(1, 2), v)
+parts = [bases.limbs, g1_vector([backend.g1_msm(bases, v)]).limbs, backend.ntt(m).limbs, backend.quotient(m, m).limbs]
+print(hashlib.sha256(b"".join(p.tobytes() for p in parts)).hexdigest())
+print(backend.device)
+"""
+    lines = []
+    for environment in (dict(os.environ), {**os.environ, "HYBRID_PROVER_ISA": isa}):
+        result = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True, timeout=60
+        )
+        lines.append(result.stdout.splitlines())
+    assert lines[0][0] == lines[1][0]
+    assert "ifma" not in lines[1][1]
+    assert isa == "scalar" or "portable" in lines[1][1]
+
+
 def test_threads_must_be_positive() -> None:
     for threads in (0, -1):
         with pytest.raises(InvalidInputError):
