@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import signal
+from collections.abc import Iterator
+from pathlib import Path
 
 import grpc.aio
 import structlog
@@ -50,13 +53,24 @@ class EdgeDaemon:
     async def start(self) -> None:
         """Takes up unfinished jobs, starts the workers and the uplink, then serves.
 
-        `InvalidInputError` if the address is taken, `FormatError` if the state is of a newer version.
+        `InvalidInputError` (field `listen` or `state_dir`) if the address is taken or the folder in use, `FormatError`
+        if the state is of a newer version, `BackendError` if no worker starts. Leaves nothing behind when it fails.
         """
+        async with contextlib.AsyncExitStack() as stack:
+            await self._start(stack)
+            self._cleanup = stack.pop_all()
+
+    async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         config = self.config
-        spool = SpoolThread(config.state_dir)
-        artifacts = ArtifactStore(config.state_dir / "artifacts", max_bytes=config.max_artifact)
-        artifacts.sweep()
-        self.core = EdgeCore(config, spool, WorkerPool(config), artifacts)
+        stack.enter_context(locked(config.state_dir))
+        self.core = EdgeCore(
+            config,
+            SpoolThread(config.state_dir),
+            WorkerPool(config),
+            ArtifactStore(config.state_dir / "artifacts", max_bytes=config.max_artifact),
+        )
+        stack.push_async_callback(self.core.close)
+        self.core.artifacts.sweep()
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", config.max_request),
@@ -70,15 +84,16 @@ class EdgeDaemon:
         try:
             self.port = self._server.add_insecure_port(config.listen)
         except RuntimeError as e:
-            spool.spool.close()
             raise InvalidInputError(f"cannot listen on {config.listen}: the address is taken", field="listen") from e
+        stack.push_async_callback(self._server.stop, config.stop_seconds)
         await self.core.pool.start()
         self.core.restore()
-        spool.start()
+        self.core.spool.start()
         await self._server.start()
-        self._uplink = asyncio.create_task(Uplink(config, self.core).run())
-        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        for service in _SERVICES:
+        uplink = asyncio.create_task(Uplink(config, self.core).run())
+        stack.push_async_callback(_cancelled, uplink)
+        stack.push_async_callback(self._refuse_new_work)
+        for service in ("", *_SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         log.info("edge serves", target=self.target, cloud=config.cloud, workers=config.workers)
 
@@ -90,16 +105,14 @@ class EdgeDaemon:
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(CircuitService(self.core), self._server)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
-    async def stop(self) -> None:
-        """Refuses new work, lets open calls end, stops workers and uplink; unfinished jobs go on at the next start."""
+    async def _refuse_new_work(self) -> None:
         await self._health.enter_graceful_shutdown()
         self.core.stopping = True
         self.core.wake_watchers()
-        await self._server.stop(self.config.stop_seconds)
-        self._uplink.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._uplink
-        await self.core.close()
+
+    async def stop(self) -> None:
+        """Refuses new work, lets open calls end, stops uplink and workers; unfinished jobs go on at the next start."""
+        await self._cleanup.aclose()
         log.info("edge stopped")
 
     async def __aenter__(self) -> EdgeDaemon:
@@ -108,6 +121,24 @@ class EdgeDaemon:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder for this process; `InvalidInputError` (field `state_dir`) if another edge holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise InvalidInputError(f"another edge uses the folder {folder}", field="state_dir") from e
+        yield
 
 
 async def serve(config: EdgeConfig) -> None:

@@ -100,11 +100,15 @@ class EdgeMachine(JobBook):
                 s.state = SegmentState.PROVED
 
     def ack(self, job_id: bytes, segment: int, next_sequence: int, now: int) -> list[Instruction]:
-        """Everything before next_sequence is durable at the cloud. Old acks change nothing."""
+        """Everything before next_sequence is durable at the cloud; old acks change nothing.
+
+        It may be ahead of what was sent: another edge may have the same job.
+        """
         found = self._running(job_id, segment)
-        if found and found[0].opened and found[1].acked < next_sequence <= found[1].cursor:
+        if found and found[0].opened and found[1].acked < next_sequence <= (found[1].chunk_count or next_sequence):
             job, s = found
             self._move_acked(s, next_sequence)
+            s.cursor = max(s.cursor, next_sequence)
             s.resends, s.stale_refusals, s.last_progress = 0, 0, now
             self._after_ack(job, s, now)
             self._touch(job)
@@ -142,6 +146,8 @@ class EdgeMachine(JobBook):
 
     def _segment_refused(self, job: Job, s: Segment, wanted: int, failure: Failure, wait: int, now: int) -> None:
         if failure.code not in TRANSIENT:
+            # A conflict means that another edge delivers the same job otherwise cut: that one is not to be stopped.
+            job.known_to_cloud = job.known_to_cloud and failure.code is not Code.ALREADY_EXISTS
             self._fail_segment(job, s, failure, now)
             return
         if failure.code is Code.OUT_OF_RANGE and s.stale_refusals > 0 and wanted == s.resent_from:

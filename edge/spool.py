@@ -126,7 +126,8 @@ class Spool:
         self._connection.rollback()
 
     def close(self) -> None:
-        """Releases the file."""
+        """Empties the log (which may hold inputs of ended jobs) and releases the files."""
+        self._connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
         self._engine.dispose()
 
@@ -208,7 +209,10 @@ class Spool:
         shutil.rmtree(self._job_folder(job_id), ignore_errors=True)
 
     def jobs(self) -> list[tuple[Job, list[list[ChunkRecord]]]]:
-        """Every job in the order of acceptance, with the intact chunks of its segments; hashes all of those."""
+        """Every job in the order of acceptance, with the intact chunks of its segments; hashes all of those.
+
+        Chunks of jobs that have ended are removed.
+        """
         rows = self._connection.execute(sa.select(_jobs).order_by(_jobs.c.accepted)).all()
         out = []
         for row in rows:
@@ -223,6 +227,10 @@ class Spool:
                     s.chunk_bytes = [r.size for r in chunks[s.index]]
                     s.chunk_wires = [r.wire_count for r in chunks[s.index]]
             out.append((job, chunks))
+        running = {job.id.hex() for job, _ in out if job.state is JobState.RUNNING}
+        for folder in self._chunks.iterdir() if self._chunks.exists() else ():
+            if folder.name not in running:
+                shutil.rmtree(folder, ignore_errors=True)
         return out
 
     def _job_folder(self, job_id: bytes) -> Path:

@@ -233,7 +233,6 @@ class Uplink:
                 self._core.apply(self._core.machine.draining())
                 writer.cancel()
                 await asyncio.gather(writer, return_exceptions=True)
-                await call.done_writing()
                 log.info("cloud is draining", cloud=self._config.cloud, retry_in=self._draining)
             else:
                 self._take(answer)

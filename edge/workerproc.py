@@ -54,8 +54,9 @@ class Worker:
                 self._segment(circuit, head, body)
         except Exception as e:
             metadata = {} if index is None else {"segment": str(index)}
-            named = getattr(e, "field", "") and head.get("stage") == "witness"
-            failed = failure_of(e, prefix=f"{where}.inputs" if named else where, metadata=metadata)
+            name = getattr(e, "field", "")
+            of_inputs = head.get("stage") == "witness" and name not in ("", "inputs")
+            failed = failure_of(e, prefix=f"{where}.inputs" if of_inputs else where, metadata=metadata)
             self._send(pack({"event": "failed", "code": int(failed.code), "message": failed.message}, failed.status))
 
     def _segment(self, circuit: LoadedCircuit, head: Head, body: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from prover_core.errors import ProverError
+from prover_core.errors import BackendError, ProverError
 
 from . import frames
 from .circuitfiles import CircuitFiles
@@ -57,6 +57,8 @@ class _Process:
         assert process.stdin is not None
         assert process.stdout is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
+        self.circuits: set[str] = set()
+        """Circuits it has worked on, and has loaded unless they were many."""
 
     @classmethod
     async def start(cls, config: EdgeConfig, threads: int) -> _Process:
@@ -120,10 +122,12 @@ class WorkerPool:
         self._closed = False
 
     async def start(self) -> None:
-        """Starts every worker; `OSError`, `EOFError` or `TimeoutError` if one cannot."""
-        self._idle = list(
-            await asyncio.gather(*(_Process.start(self._config, self._threads) for _ in range(self._config.workers)))
-        )
+        """Starts every worker; `BackendError` if one does not start."""
+        starts = (_Process.start(self._config, self._threads) for _ in range(self._config.workers))
+        started = await asyncio.gather(*starts, return_exceptions=True)
+        self._idle = [worker for worker in started if isinstance(worker, _Process)]
+        if len(self._idle) < len(started):
+            raise BackendError("a witness worker does not start: its output says why; worker_memory may be too small")
 
     def pids(self) -> list[int]:
         """Process ids of the workers, busy ones first."""
@@ -154,7 +158,7 @@ class WorkerPool:
         self, head: frames.Head, body: bytes, on_event: Callable[[frames.Head], None]
     ) -> tuple[frames.Head, bytes]:
         async with self._slots:
-            worker = await self._take()
+            worker = await self._take(head["circuit"]["digest"])
             self._busy.add(worker)
             try:
                 async with asyncio.timeout(self._config.witness_seconds):
@@ -190,11 +194,14 @@ class WorkerPool:
             else:
                 return answer, rest
 
-    async def _take(self) -> _Process:
-        while self._idle:
-            worker = self._idle.pop()
-            if worker.alive:
-                return worker
+    async def _take(self, circuit: str) -> _Process:
+        """An idle worker, one that has the circuit loaded if there is one; else a new one."""
+        self._idle = [worker for worker in self._idle if worker.alive]
+        if self._idle:
+            worker = next((w for w in reversed(self._idle) if circuit in w.circuits), self._idle[-1])
+            self._idle.remove(worker)
+            worker.circuits.add(circuit)
+            return worker
         try:
             return await _Process.start(self._config, self._threads)
         except (OSError, EOFError, TimeoutError) as e:

@@ -229,6 +229,31 @@ def test_a_chunk_too_large_for_the_cloud_fails_its_segment_with_the_setting_to_c
     assert "chunk_wires" in failure.message
 
 
+def test_acks_ahead_of_what_was_sent_save_the_sending() -> None:
+    m, job = machine(), plan()
+    m.submit(job, 0)
+    connect(m)
+    open_job(m, job)
+    m.chunk_ready(job.job_id, 0, 0, 100, 100, 0)
+    m.ack(job.job_id, 0, 2, 0)
+    m.chunk_ready(job.job_id, 0, 1, 100, 100, 0)
+    m.chunk_ready(job.job_id, 0, 2, 100, 100, 0)
+    assert sent(m) == [SendChunk(job.job_id, 0, 2)]
+    assert m.jobs[job.job_id].segments[0].wires_acked == 200
+
+
+def test_a_conflict_with_another_edge_ends_the_job_here_only() -> None:
+    m, job = machine(), plan()
+    m.submit(job, 0)
+    connect(m)
+    open_job(m, job)
+    witness(m, job)
+    sent(m)
+    m.refused(job.job_id, 0, 0, Failure(Code.ALREADY_EXISTS, "conflict"), 0, 0)
+    assert m.jobs[job.job_id].state is JobState.FAILED
+    assert sent(m) == []
+
+
 def test_an_unsatisfied_segment_ends_its_job_and_tells_the_cloud_until_it_confirms() -> None:
     m, job = machine(), plan(segments=2)
     m.submit(job, 0)

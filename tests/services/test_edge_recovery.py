@@ -29,8 +29,12 @@ from edge.model import Code
 from edge.spool import Spool
 from hybrid_prover.v1 import job_pb2
 from prover_core.backend import Backend
-from prover_core.errors import FormatError, WitnessProgramError
+from prover_core.circuit import Circuit
+from prover_core.errors import BackendError, FormatError, InvalidInputError, WitnessProgramError
 from prover_core.types import FrVector
+
+WORKER_BASE = 96 << 20
+"""Private memory of a worker that has done nothing yet, roughly."""
 
 
 @pytest.fixture(scope="module")
@@ -251,3 +255,43 @@ def test_a_spool_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="schema 2"):
         Spool(tmp_path)
     assert (tmp_path.stat().st_mode & 0o777) == 0o700
+
+
+async def test_a_folder_in_use_is_not_shared(tmp_path: Path) -> None:
+    async with running_edge(edge_config(tmp_path, workers=1)):
+        with pytest.raises(InvalidInputError, match="another edge") as caught:
+            await EdgeDaemon(edge_config(tmp_path, workers=1)).start()
+        assert caught.value.field == "state_dir"
+
+
+async def test_an_edge_that_cannot_start_says_why_and_leaves_the_folder_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.executable", "/bin/false")
+        with pytest.raises(BackendError, match="does not start"):
+            await EdgeDaemon(edge_config(tmp_path, workers=1)).start()
+    async with running_edge(edge_config(tmp_path, workers=1)) as (daemon, _):
+        assert len(daemon.core.pool.pids()) == 1
+
+
+async def test_a_segment_that_needs_too_much_memory_fails_by_itself(
+    tmp_path: Path, backend: Backend, samples: tuple[Sample, Sample]
+) -> None:
+    def wide(c: Circuit) -> None:
+        """Inputs of 8 MiB: Python integers and vectors of them need many times that."""
+        xs = c.private("xs", 1 << 18)
+        c.output("out", xs[0] * xs[1])
+
+    sample = make(tmp_path, backend, "wide", wide)
+    config = edge_config(tmp_path / "edge", workers=1, worker_memory=WORKER_BASE + (48 << 20))
+    async with running_edge(config) as (_, stubs):
+        await stubs.register(samples[1])
+        await stubs.register(sample)
+        big = await stubs.submit(sample.segment(xs=[2**250] * (1 << 18)))
+        small = await stubs.submit(samples[1].segment(n=4, pq=[2, 2]))
+        job = await stubs.ended(big.job_id)
+        assert job.state == job_pb2.JOB_STATE_FAILED
+        assert reason_of(job.segments[0].error).reason in ("WORKER_MEMORY", "WORKER_DIED", "WITNESS_PROGRAM_FAILED")
+        uploading = job_pb2.SEGMENT_STATE_UPLOADING
+        assert (await stubs.until(small.job_id, lambda j: j.segments[0].state == uploading)).segments
