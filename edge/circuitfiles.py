@@ -103,6 +103,10 @@ class LoadedCircuit:
             return WasmProgram(self._files.program.read_bytes(), limits=limits)
         raise InvalidInputError(f"program kind {self._files.kind} is not known", field="parts.program_kind")
 
+    def load(self) -> None:
+        """Reads what every segment needs."""
+        _ = self.program, self.rows
+
     def describe(self) -> dict[str, Any]:
         """Reads every part and checks that they belong together; what a registry keeps of a circuit.
 

@@ -76,6 +76,8 @@ class EdgeCore:
         """Where instructions for the cloud's unary services go; set by the uplink."""
         self._changed: dict[bytes, asyncio.Event] = {}
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
+        self.background: set[asyncio.Task[None]] = set()
+        """What nobody waits for: workers that load a circuit ahead."""
         self._admission = asyncio.Lock()
 
     # Life
@@ -94,7 +96,7 @@ class EdgeCore:
         """Stops the work; what is unfinished goes on at the next start."""
         self.stopping = True
         self.wake_watchers()
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self.background]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -156,6 +158,9 @@ class EdgeCore:
         """Registers a circuit, durably."""
         await self.spool.call(lambda spool: spool.add_circuit(record))
         self.circuits[record.digest] = record
+        task = asyncio.create_task(self.pool.warm(self.files(record)))
+        self.background.add(task)
+        task.add_done_callback(self.background.discard)
 
     def files(self, record: CircuitRecord) -> CircuitFiles:
         """Where the circuit's artifacts lie; `RpcError` if one has gone."""

@@ -34,6 +34,8 @@ class JobBook:
         self._finished_kept = finished_kept
         self._order = 0
         self._at_work: set[tuple[bytes, int]] = set()
+        self._may_start = False
+        """A segment may be queued: cleared when none was found, so that acks do not search in vain."""
         self._unacked = 0
         self._finished: deque[bytes] = deque()
         self._out: list[Instruction] = []
@@ -78,6 +80,7 @@ class JobBook:
     def _adopt(self, job: Job, now: int) -> None:
         self.jobs[job.id] = job
         self._order += 1
+        self._may_start = True
         self._out += self._outbox.announce(job, now)
         self._schedule(now)
 
@@ -165,7 +168,7 @@ class JobBook:
             if s.crashes >= self._worker_attempts:
                 self._fail_segment(job, s, failure, now)
             else:
-                s.state = SegmentState.QUEUED
+                s.state, self._may_start = SegmentState.QUEUED, True
                 self._touch(job)
         self._schedule(now)
         return self._drain()
@@ -190,11 +193,13 @@ class JobBook:
         job = self.jobs.get(job_id)
         if job is not None:
             job.segments[segment].working = False
+            self._may_start = True
 
     def _schedule(self, now: int) -> None:
-        while len(self._at_work) < self._workers and self._unacked <= self._max_unacked:
+        while self._may_start and len(self._at_work) < self._workers and self._unacked <= self._max_unacked:
             choice = policy.next_to_witness(self.jobs.values())
             if choice is None:
+                self._may_start = False
                 return
             job, s = choice
             s.working = True

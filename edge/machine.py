@@ -93,7 +93,7 @@ class EdgeMachine(JobBook):
         if s.state > SegmentState.WITNESSING:
             made = bool(s.leaf) if job.private else s.chunk_count is not None
             if not made and not s.working:
-                s.state = SegmentState.QUEUED
+                s.state, self._may_start = SegmentState.QUEUED, True
             elif not job.private:
                 s.state = SegmentState.UPLOADING if made else SegmentState.WITNESSING
             elif s.state is SegmentState.VERIFIED:
@@ -238,7 +238,10 @@ class EdgeMachine(JobBook):
         if job is not None:
             self._confirm(job)
             if job.state is JobState.RUNNING:
-                self._end(job, JobState.FAILED, failure, now)
+                cancelled = failure.code is Code.CANCELLED
+                self._end(
+                    job, JobState.CANCELLED if cancelled else JobState.FAILED, None if cancelled else failure, now
+                )
                 self._confirm(job)
         return self._drain()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -10,13 +11,15 @@ from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
 from prover_core.errors import InvalidInputError
 
 from .core import EdgeCore
-from .model import Code, JobState
+from .model import Code, Job, JobState
 from .rpc import streaming, unary
 from .status import RpcError, failure, rpc_error, to_status
 from .views import job_message
 
 WATCH_INTERVAL = 0.05
 """Seconds between two messages of one WatchJob stream; changes in between are told together."""
+WATCH_INTERVAL_SEGMENT = 0.0005
+"""Seconds more for each segment: a message tells them all."""
 MAX_LISTED = 1000
 
 
@@ -69,13 +72,20 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
                 yield job_pb2.WatchJobResponse(job=job_message(job))
                 if ended:
                     return
-                await asyncio.sleep(WATCH_INTERVAL)
+                await self._gather_changes(job)
                 while job.revision == revision and not self._core.stopping:
                     await self._core.wait_change(job.id)
                 if self._core.stopping:
                     raise _stopping()
         finally:
             self._watchers -= 1
+
+    async def _gather_changes(self, job: Job) -> None:
+        """Waits a moment, longer for larger jobs, but not beyond the job's end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WATCH_INTERVAL + WATCH_INTERVAL_SEGMENT * len(job.segments)):
+                while job.state is JobState.RUNNING and not self._core.stopping:
+                    await self._core.wait_change(job.id)
 
     @unary
     async def GetResult(self, request: job_pb2.GetResultRequest, context: Any) -> job_pb2.GetResultResponse:

@@ -43,13 +43,16 @@ class Worker:
         self._send = send
 
     def handle(self, head: Head, body: bytes) -> None:
-        """Does one task and answers it with exactly one frame of `finished`, `leaf`, `described` or `failed`."""
+        """Does one task, whose last frame is `finished`, `leaf`, `described`, `warm` or `failed`."""
         index = head.get("segment")
         where = "" if index is None else f"segments[{index}]"
         try:
             circuit = self._circuits.get(CircuitFiles.from_json(head["circuit"]))
             if head["op"] == "describe":
                 self._send(pack({"event": "described", **circuit.describe()}))
+            elif head["op"] == "warm":
+                circuit.load()
+                self._send(pack({"event": "warm"}))
             else:
                 self._segment(circuit, head, body)
         except Exception as e:

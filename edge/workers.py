@@ -154,11 +154,17 @@ class WorkerPool:
         head, _ = await self._run({"op": "describe", "circuit": circuit.to_json()}, b"", lambda _: None)
         return head
 
+    async def warm(self, circuit: CircuitFiles) -> None:
+        """Has every worker load a circuit ahead of its first segment; failures show when it is used."""
+        head = {"op": "warm", "circuit": circuit.to_json()}
+        tasks = (self._run(head, b"", lambda _: None) for _ in range(self._config.workers))
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _run(
         self, head: frames.Head, body: bytes, on_event: Callable[[frames.Head], None]
     ) -> tuple[frames.Head, bytes]:
         async with self._slots:
-            worker = await self._take(head["circuit"]["digest"])
+            worker = await self._take(head["circuit"]["digest"], cold=head["op"] == "warm")
             self._busy.add(worker)
             try:
                 async with asyncio.timeout(self._config.witness_seconds):
@@ -194,11 +200,11 @@ class WorkerPool:
             else:
                 return answer, rest
 
-    async def _take(self, circuit: str) -> _Process:
-        """An idle worker, one that has the circuit loaded if there is one; else a new one."""
+    async def _take(self, circuit: str, *, cold: bool) -> _Process:
+        """An idle worker, one that has (cold: has not) the circuit loaded if there is one; else a new one."""
         self._idle = [worker for worker in self._idle if worker.alive]
         if self._idle:
-            worker = next((w for w in reversed(self._idle) if circuit in w.circuits), self._idle[-1])
+            worker = next((w for w in reversed(self._idle) if (circuit in w.circuits) != cold), self._idle[-1])
             self._idle.remove(worker)
             worker.circuits.add(circuit)
             return worker

@@ -26,15 +26,13 @@ import edge.uplink
 from edge.chunkfile import ChunkRecord, ChunkWriter, read_payload, scan
 from edge.daemon import EdgeDaemon
 from edge.model import Code
-from edge.spool import Spool
+from edge.spool import CircuitRecord, Spool
+from edge.spoolthread import SpoolThread
 from hybrid_prover.v1 import job_pb2
 from prover_core.backend import Backend
 from prover_core.circuit import Circuit
 from prover_core.errors import BackendError, FormatError, InvalidInputError, WitnessProgramError
 from prover_core.types import FrVector
-
-WORKER_BASE = 96 << 20
-"""Private memory of a worker that has done nothing yet, roughly."""
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +102,8 @@ async def test_a_restarted_edge_finishes_what_it_had_accepted(
             assert (again.job_id, again.created) == (job.job_id, False)
             publics = await stubs.proved(job.job_id, backend, [sample.key] * 3)
             assert publics == [sample.publics(a=9, x=x) for x in (1, 2, 3)]
-            assert not list((tmp_path / "edge").rglob("*.chunks"))
             session = daemon.core.spool.spool.session_id
+        assert not list((tmp_path / "edge").rglob("*.chunks"))
         async with running_edge(config) as (daemon, stubs):
             assert daemon.core.spool.spool.session_id == session
             assert (await stubs.proved(job.job_id, backend, [sample.key] * 3)) == publics
@@ -130,6 +128,7 @@ async def test_a_worker_killed_mid_witness_costs_its_segment_only_time(
 
 async def _submit_to_stopped_workers(daemon: EdgeDaemon, stubs, sample: Sample, segments: int):  # type: ignore[no-untyped-def]
     """Workers that were given segments and do not come to work on them."""
+    await asyncio.gather(*daemon.core.background)
     pids = daemon.core.pool.pids()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -174,7 +173,7 @@ async def test_cancelling_takes_the_worker_away(tmp_path: Path, samples: tuple[S
         uploading = job_pb2.SEGMENT_STATE_UPLOADING
         await stubs.until(other.job_id, lambda j: j.segments[0].state == uploading)
         assert pids[0] not in daemon.core.pool.pids()
-        assert not (tmp_path / "chunks" / job.job_id.hex()).exists()
+    assert not (tmp_path / "chunks" / job.job_id.hex()).exists()
 
 
 async def test_an_altered_chunk_is_refused_and_sent_again(
@@ -247,6 +246,25 @@ def test_the_chunk_file_keeps_whole_records_and_takes_the_same_witness_again(tmp
         read_payload(path, records[3])
 
 
+async def test_a_write_that_fails_takes_no_other_with_it(tmp_path: Path) -> None:
+    thread = SpoolThread(tmp_path)
+    record = CircuitRecord(bytes(32), "kept", b"", b"", 0, 1, 1, 1, False, (("x", 3),))
+
+    def broken(spool: Spool) -> None:
+        spool.add_circuit(CircuitRecord(b"\1" * 32, "lost", b"", b"", 0, 1, 1, 1, False, ()))
+        raise OSError("no space")
+
+    thread.post(lambda spool: spool.add_circuit(record))
+    thread.post(broken)
+    failing = asyncio.ensure_future(thread.call(broken))
+    await asyncio.sleep(0)
+    thread.start()
+    with pytest.raises(OSError, match="no space"):
+        await failing
+    assert await thread.call(lambda spool: spool.circuits()) == [record]
+    await thread.close()
+
+
 def test_a_spool_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     spool._connection.exec_driver_sql("UPDATE meta SET value = x'02000000' WHERE key = 'schema'")
@@ -284,7 +302,10 @@ async def test_a_segment_that_needs_too_much_memory_fails_by_itself(
         c.output("out", xs[0] * xs[1])
 
     sample = make(tmp_path, backend, "wide", wide)
-    config = edge_config(tmp_path / "edge", workers=1, worker_memory=WORKER_BASE + (48 << 20))
+    async with running_edge(edge_config(tmp_path / "edge", workers=1, worker_threads=1)) as (daemon, _):
+        status = Path(f"/proc/{daemon.core.pool.pids()[0]}/status").read_text()
+        idle = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
+    config = edge_config(tmp_path / "edge", workers=1, worker_threads=1, worker_memory=idle + (48 << 20))
     async with running_edge(config) as (_, stubs):
         await stubs.register(samples[1])
         await stubs.register(sample)

@@ -36,6 +36,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from edge.config import EdgeConfig
 from edge.daemon import EdgeDaemon
+from edge.requests import job_id
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
@@ -89,7 +90,7 @@ async def test_a_job_becomes_verified_proofs_and_the_same_job_is_one_job(house: 
     assert all({"witness", "upload", "finish", "verify"} <= p for p in phases)
     assert [s.wires_acked == s.wires > 0 for s in job.segments] == [True, True]
     assert job.ended_unix_nanos > job.accepted_unix_nanos
-    assert house.edge.core.spool.spool.inputs(first.job_id, 0) == b""
+    assert await house.edge.core.spool.call(lambda spool: spool.inputs(first.job_id, 0)) == b""
 
 
 async def test_links_are_part_of_the_job_and_are_checked(house: House, backend: Backend) -> None:
@@ -195,6 +196,24 @@ def specs(house: House) -> dict[str, tuple[job_pb2.SubmitJobRequest, Code, str]]
 async def test_bad_jobs_are_refused_with_the_field_that_is_wrong(house: House) -> None:
     for case, (request, code, field) in specs(house).items():
         assert (case, *(await refused(house.stubs.jobs.SubmitJob(request)))[:2]) == (case, code, field)
+
+
+async def test_a_job_id_is_of_the_content_in_whatever_order_it_is_said(house: House) -> None:
+    def id_of(*, placement: int = CLOUD, name: str = "", swap: bool = False, x: int = 2, links: int = 0) -> bytes:
+        segments = [house.squares.segment(a=1, x=x), house.squares.segment(x=3, a=1)]
+        if swap:
+            for segment in segments:
+                signals = list(segment.inputs)[::-1]
+                del segment.inputs[:]
+                segment.inputs.extend(signals)
+        link = [common_pb2.Link(from_segment=0, from_signal=k, to_segment=1, to_signal=k) for k in range(2)]
+        request = job_pb2.SubmitJobRequest(placement=placement, name=name, segments=segments)  # type: ignore[arg-type]
+        request.links.extend(link[:links] if links >= 0 else link[::-1])
+        return job_id(request, b"secret of the edge")
+
+    assert id_of() == id_of(name="label") == id_of(swap=True)
+    assert id_of(links=2) == id_of(links=-1)
+    assert len({id_of(), id_of(x=3), id_of(placement=PRIVATE), id_of(links=1), id_of(links=2)}) == 5
 
 
 async def test_questions_about_nothing_are_answered_so(house: House) -> None:
