@@ -127,6 +127,13 @@ struct alignas(64) Fp8 {
 
   /// t / 2^260 modulo p, for columns t[i] 2^(52 i) below 2^63 each.
   [[gnu::always_inline]] static Fp8 reduce(Word t[10]) {
+    Fp8 r = reduce_raw(t);
+    r.carry();
+    return r;
+  }
+
+  /// As reduce, limbs not carried.
+  [[gnu::always_inline]] static Fp8 reduce_raw(Word t[10]) {
     for (int i = 0; i < 4; i++) {
       const Word m = t[i];  // its low 52 bits are the digit, which is all that a wide multiply-add reads
       t[i + 1] = _mm512_add_epi64(t[i + 1], _mm512_srli_epi64(m, 52));
@@ -137,9 +144,7 @@ struct alignas(64) Fp8 {
     for (int j = 0; j < 5; j++) t[4 + j] = _mm512_madd52lo_epu64(t[4 + j], m, word(C::p[j]));
     for (int j = 0; j < 5; j++) t[5 + j] = _mm512_madd52hi_epu64(t[5 + j], m, word(C::p[j]));
     t[5] = _mm512_add_epi64(t[5], _mm512_srli_epi64(t[4], 52));
-    Fp8 r{{t[5], t[6], t[7], t[8], t[9]}};
-    r.carry();
-    return r;
+    return {{t[5], t[6], t[7], t[8], t[9]}};
   }
 
   /// Brings limbs of up to 63 signed bits into [0, 2^52); the value must lie in [0, 2^260).

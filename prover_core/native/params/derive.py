@@ -135,6 +135,40 @@ def section_curves() -> list[str]:
     ]
 
 
+G1Point = tuple[int, int]
+
+
+def g1_add(a: G1Point, b: G1Point) -> G1Point:
+    """a + b on y^2 = x^3 + 3 for a other than -b."""
+    rise, run = (3 * a[0] ** 2, 2 * a[1]) if a == b else (b[1] - a[1], b[0] - a[0])
+    slope = rise * pow(run, -1, Q)
+    x = (slope * slope - a[0] - b[0]) % Q
+    return x, (slope * (a[0] - x) - a[1]) % Q
+
+
+def g1_multiply(a: G1Point, k: int) -> G1Point:
+    """k a for 0 < k < r, by doubling."""
+    out = a
+    for bit in bin(k)[3:]:
+        out = g1_add(out, out)
+        out = g1_add(out, a) if bit == "1" else out
+    return out
+
+
+def section_endomorphism() -> list[str]:
+    """The endomorphism (x, y) -> (beta x, y) of G1 and its eigenvalue: cube roots of unity (GLV, Crypto 2001)."""
+    beta = fq2_pow(XI, (Q * Q - 1) // 3)[0]
+    roots = (pow(FR_GENERATOR, (R - 1) // 3, R), pow(FR_GENERATOR, 2 * (R - 1) // 3, R))
+    (eigenvalue,) = (k for k in roots if g1_multiply(G1, k) == (beta * G1[0] % Q, G1[1]))
+    assert (eigenvalue**2 + eigenvalue + 1) % R == 0
+    return [
+        "/// (x, y) -> (beta x, y) is multiplication by lambda on G1, lambda^2 + lambda + 1 = 0; Montgomery in Fq and Fr.",
+        f"inline constexpr uint64_t g1_beta[4] = {mont(beta, Q)};",
+        f"inline constexpr uint64_t g1_lambda[4] = {mont(eigenvalue, R)};",
+        "",
+    ]
+
+
 def signed_digits(value: int, width: int) -> list[int]:
     """Non-adjacent form of a width, most significant digit first: digits 0 or odd, below 2^(width - 1) in magnitude.
 
@@ -181,7 +215,7 @@ def section_pairing() -> list[str]:
     ]
 
 
-SECTIONS = [section_fields, section_curves, section_pairing]
+SECTIONS = [section_fields, section_curves, section_endomorphism, section_pairing]
 """Each returns lines of C++ for the body of namespace hp::params."""
 
 
