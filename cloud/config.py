@@ -58,8 +58,8 @@ class CloudConfig:
     """Largest artifact (`.zkey`, `.r1cs`, witness program) taken."""
     batch_size: int = 64
     """A batch of leaf proofs is verified as soon as it has this many."""
-    batch_age_ms: int = 250
-    """A batch is verified at the latest this many milliseconds after its first proof."""
+    batch_age_ms: int = 1000
+    """A batch is verified at most this many milliseconds after its first proof; sooner when its job is complete."""
     drain_grace_seconds: float = 20.0
     """On shutdown, how long running proofs may take to finish; what remains resumes at the next start."""
     retry_after_ms: int = 1000

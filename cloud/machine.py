@@ -51,7 +51,15 @@ from .model import (
     Segment,
 )
 from .sessions import Session, Sessions, draining
-from .validation import check_chunk_digest, check_chunk_range, check_chunk_size, check_open, check_same, parse_leaf
+from .validation import (
+    check_chunk_digest,
+    check_chunk_range,
+    check_chunk_size,
+    check_open,
+    check_same,
+    parse_leaf,
+    usable_timings,
+)
 
 CANCELLED_CODE = 1
 ENDED_JOBS_KEPT = 256
@@ -328,7 +336,7 @@ class Machine:
             refused = answers.refused(connection, error, job.job_id, segment.index, segment.received)
             return [refused, *self._fail(job, segment, error, now)]
         segment.ended = True
-        segment.timings.extend(message.timings[:16])
+        segment.timings.extend(usable_timings(message.timings))
         return [m.AppendEnd((job.job_id, segment.index), segment.received)]
 
     def _private_proof(
@@ -345,7 +353,7 @@ class Machine:
         except WireError as e:
             refused = answers.refused(connection, e.status, job.job_id, segment.index)
             return [refused, *self._fail(job, segment, e.status, now)]
-        segment.timings.extend(message.timings[:16])
+        segment.timings.extend(usable_timings(message.timings))
         segment.wires_acked = segment.circuit.wires
         return self._leaf(job, segment, message.leaf)
 

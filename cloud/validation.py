@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import islice
 
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.errors import InvalidInputError
@@ -22,7 +23,11 @@ from .errors import (
 from .model import CircuitInfo, Job
 
 NAME_LIMIT = 128
+LINK_LIMIT = 1 << 16
 ENCODINGS = (ENCODING_PACKED,)
+MAX_TIMINGS = 16
+"""Measurements that one message of an edge may bring; further ones are left out."""
+MAX_PHASE_NAME = 64
 
 
 def check_bytes(value: bytes, length: int, field: str) -> bytes:
@@ -75,6 +80,8 @@ def check_open(
                 circuit=digest.hex(),
             )
         found.append(circuit)
+    if len(message.links) > LINK_LIMIT:
+        raise refuse(INVALID_ARGUMENT, f"a job has at most {LINK_LIMIT} links", reason="LINK_COUNT", field="links")
     for k, link in enumerate(message.links):
         _check_link(k, link, found)
     return found
@@ -186,6 +193,19 @@ def check_chunk_range(chunk: uplink_pb2.Chunk, wires: int) -> None:
             reason="PAYLOAD_SIZE",
             field=f"{where}.payload",
         )
+
+
+def usable_timings(timings: Iterable[common_pb2.PhaseTiming]) -> list[common_pb2.PhaseTiming]:
+    """The first `MAX_TIMINGS` of an edge's measurements that can be stored: short names, numbers below 2^63.
+
+    The others are left out rather than refused: nothing depends on them, and the witness beside them may be good.
+    """
+    fitting = (
+        t
+        for t in timings
+        if 0 < len(t.phase) <= MAX_PHASE_NAME and max(t.start_unix_nanos, t.duration_nanos) >> 63 == 0
+    )
+    return list(islice(fitting, MAX_TIMINGS))
 
 
 def parse_leaf(leaf: common_pb2.LeafProof, n_public: int, where: str) -> tuple[Proof, list[int]]:

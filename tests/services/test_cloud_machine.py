@@ -6,14 +6,16 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
+from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud import messages as m
 from cloud.errors import violated_field
 from cloud.machine import Machine
-from cloud.model import CircuitInfo
+from cloud.model import CircuitInfo, job_view
 from cloud.sessions import Sessions
+from cloud.store import segment_writes
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.formats.chunk import ENCODING_PACKED, chunk_digest, encode_chunk
 from prover_core.types import FrVector
@@ -196,6 +198,100 @@ def test_every_wire_is_taken_once_and_acks_never_go_back(cuts, head_last, script
     assert any(r.HasField("segment_update") and r.segment_update.HasField("proving") for _, r in cloud.sent)
 
 
+numbers = st.sampled_from([0, 1, 2, 39, 40, 41, 2**31, 2**32 - 1])
+longs = st.one_of(numbers, st.just(2**64 - 1))
+ids = st.sampled_from([JOB, JOB, b"k" * 32, b"", b"short"])
+small = st.sampled_from([0, 0, 1, 2, 7])
+timings = st.lists(
+    st.builds(common_pb2.PhaseTiming, phase=st.text(max_size=80), start_unix_nanos=longs, duration_nanos=longs),
+    max_size=20,
+)
+
+
+@st.composite
+def strange_chunk(draw):
+    c = uplink_pb2.Chunk(
+        job_id=draw(ids),
+        segment=draw(small),
+        sequence=draw(st.one_of(small, longs)),
+        wire_offset=draw(longs),
+        wire_count=draw(numbers),
+        encoding=draw(st.sampled_from([0, 1, 1, 2])),
+        payload=draw(st.binary(max_size=50)),
+    )
+    place = (c.job_id, c.segment, c.sequence, c.wire_offset, c.wire_count, c.encoding, c.payload)
+    c.digest = draw(st.sampled_from([chunk_digest(*place), chunk_digest(*place), b"", b"d" * 32]))
+    return c
+
+
+links = st.lists(
+    st.builds(common_pb2.Link, from_segment=small, from_signal=small, to_segment=small, to_signal=numbers), max_size=2
+)
+some_leaf = st.builds(
+    common_pb2.LeafProof,
+    proof=st.builds(
+        common_pb2.Groth16Proof,
+        a=st.sampled_from([bytes(64), bytes(64), b"\xff" * 64, b""]),
+        b=st.sampled_from([bytes(128), bytes(128), b""]),
+        c=st.sampled_from([bytes(64), bytes(64), b""]),
+    ),
+    public_signals=st.sampled_from([[bytes(32)] * 2, [bytes(32)] * 2, [b"\xff" * 32] * 2, [b""] * 2, []]),
+)
+strange = st.one_of(
+    st.fixed_dictionaries({"chunk": strange_chunk()}),
+    st.fixed_dictionaries(
+        {
+            "open_job": st.builds(
+                uplink_pb2.OpenJob,
+                job_id=ids,
+                placement=st.sampled_from([0, 1, 2, 3, 9]),
+                circuits=st.lists(st.sampled_from([CIRCUIT.digest, CIRCUIT.digest, b"x" * 32, b""]), max_size=3),
+                links=links,
+            )
+        }
+    ),
+    st.fixed_dictionaries(
+        {"segment_end": st.builds(uplink_pb2.SegmentEnd, job_id=ids, segment=small, chunk_count=longs, timings=timings)}
+    ),
+    st.fixed_dictionaries(
+        {
+            "segment_proof": st.builds(
+                uplink_pb2.SegmentProof, job_id=ids, segment=small, leaf=some_leaf, timings=timings
+            )
+        }
+    ),
+    st.fixed_dictionaries(
+        {
+            "segment_failure": st.builds(
+                uplink_pb2.SegmentFailure,
+                job_id=ids,
+                segment=numbers,
+                error=st.builds(status_pb2.Status, code=st.sampled_from([0, 3, 99, -1]), message=st.text()),
+            )
+        }
+    ),
+    st.fixed_dictionaries({"abort_job": st.builds(uplink_pb2.AbortJob, job_id=ids)}),
+    st.just({}),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(script=st.lists(strange, max_size=12), private=st.booleans())
+def test_no_message_however_strange_breaks_the_machine_or_the_store(script, private) -> None:
+    placement = common_pb2.PLACEMENT_PRIVATE if private else common_pb2.PLACEMENT_CLOUD
+    cloud = ready(segments=3, placement=placement)
+    for message in script:
+        cloud.edge(**message)
+        cloud.disk(1)
+    cloud.disk()
+    for job in cloud.machine.jobs.values():
+        assert job_view(job).job_id == job.job_id
+        for segment in job.segments:
+            assert segment.wires_acked <= segment.circuit.wires
+            values = [v for w in segment_writes(job, segment) for row in w.rows for v in row.values()]
+            assert all(-(2**63) <= v < 2**63 for v in values if isinstance(v, int))
+
+
 def test_nothing_is_acked_before_it_is_durable() -> None:
     cloud = ready()
     assert cloud.edge(chunk=chunk(0, 0, 10)) == []
@@ -306,13 +402,7 @@ def test_sessions_share_the_ingest_memory() -> None:
     )
     (close,) = out
     assert close.error.code == EXHAUSTED
-    assert any(d.Is(retry_info()) for d in close.error.details)
-
-
-def retry_info():
-    from google.rpc import error_details_pb2
-
-    return error_details_pb2.RetryInfo.DESCRIPTOR
+    assert any(d.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for d in close.error.details)
 
 
 def test_newer_connection_ends_the_older_one() -> None:
