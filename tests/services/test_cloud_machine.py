@@ -256,7 +256,11 @@ strange = st.one_of(
     st.fixed_dictionaries(
         {
             "segment_proof": st.builds(
-                uplink_pb2.SegmentProof, job_id=ids, segment=small, leaf=some_leaf, timings=timings
+                uplink_pb2.SegmentProof,
+                job_id=ids,
+                segment=small,
+                leaf=st.just(leaf(1, 2)) | some_leaf,
+                timings=timings,
             )
         }
     ),
