@@ -132,6 +132,13 @@ class Bit(Expr):
         return cls(expr.circuit, expr.terms)
 
 
+def require_bits(*bits: Expr) -> None:
+    """`CircuitError` unless each is a `Bit`: what a gadget that is only sound for bits asks of its arguments."""
+    for bit in bits:
+        if not isinstance(bit, Bit):
+            raise CircuitError("a bit is needed here: prove one with boolean.assert_bit, or get it from a gadget")
+
+
 class Uint(Expr):
     """An expression that its maker has constrained to [0, 2^bits), bits <= 252 so that sums of two cannot wrap."""
 

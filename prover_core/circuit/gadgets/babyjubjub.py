@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ...errors import CircuitError
 from ...reference import babyjubjub as plain
 from ..builder import Circuit
-from ..expr import Bit, Expr
+from ..expr import Bit, Expr, require_bits
 from ..template import gadget
 from . import montgomery
 from .compare import assert_nonzero
@@ -127,6 +127,7 @@ def cofactor_variable_base(c: Circuit, bits: Sequence[Bit], p: Point) -> Point:
     2 acc + s q = (acc + s q) + acc in Montgomery form, begun at q + offset; the incomplete additions prove that their
     operands differ. Only 4 p being the identity or (0, -1) has x = 0, and then 8 p is the identity.
     """
+    require_bits(*bits)
     with c.scope("key"):
         q = double(c, double(c, p))
         base = montgomery.from_edwards(c, q.x, q.y, assert_nonzero(c, q.x, "is not of small order"))
@@ -149,6 +150,7 @@ def fixed_base(c: Circuit, bits: Sequence[Bit], base: plain.Point) -> Point:
     """
     if not plain.in_subgroup(base) or base == plain.IDENTITY:
         raise CircuitError("a fixed base must be a point of the prime subgroup, not the identity")
+    require_bits(*bits)
     if not bits:
         raise CircuitError("a scalar needs at least one bit")
     return _fixed_base(c, list(bits), base)

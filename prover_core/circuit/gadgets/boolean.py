@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ...errors import CircuitError
 from ..builder import Circuit
-from ..expr import Bit, Expr, linear_sum
+from ..expr import Bit, Expr, linear_sum, require_bits
 from .compare import is_equal
 
 
@@ -18,26 +18,31 @@ def assert_bit(c: Circuit, x: Expr, label: str = "is 0 or 1") -> Bit:
 
 def not_(a: Bit) -> Bit:
     """1 - a; no row."""
+    require_bits(a)
     return Bit.trust(1 - a)
 
 
 def and_(c: Circuit, a: Bit, b: Bit) -> Bit:
     """a b; one row."""
+    require_bits(a, b)
     return Bit.trust(c.product(a, b, "and"))
 
 
 def or_(c: Circuit, a: Bit, b: Bit) -> Bit:
     """a + b - a b; one row."""
+    require_bits(a, b)
     return Bit.trust(a + b - c.product(a, b, "or"))
 
 
 def xor(c: Circuit, a: Bit, b: Bit) -> Bit:
     """a + b - 2 a b; one row."""
+    require_bits(a, b)
     return Bit.trust(a + b - 2 * c.product(a, b, "xor"))
 
 
 def all_of(c: Circuit, bits: Sequence[Bit]) -> Bit:
     """1 if every bit is 1; n - 1 rows up to three bits, then 2 (the sum equals n, which cannot wrap)."""
+    require_bits(*bits)
     if not bits:
         raise CircuitError("all_of needs at least one bit")
     if len(bits) > 3:

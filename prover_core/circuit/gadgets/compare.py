@@ -39,8 +39,15 @@ def assert_nonzero(c: Circuit, x: Expr, label: str = "is not zero") -> Expr:
     return inverse
 
 
+def _require_integers(*values: Expr) -> None:
+    for value in values:
+        if not isinstance(value, Uint):
+            raise CircuitError("an integer of known range is needed here: prove one with ranges.range_check")
+
+
 def less_than(c: Circuit, a: Uint, b: Uint) -> Bit:
     """1 if a < b else 0; n + 1 rows, n <= 251 the larger operand's bits: bit n of a - b + 2^n is its negation."""
+    _require_integers(a, b)
     n = max(a.bits, b.bits)
     if n >= MAX_BITS:
         raise CircuitError(f"less_than compares integers of at most {MAX_BITS - 1} bits, not {n}")
@@ -66,11 +73,13 @@ def less_equal(c: Circuit, a: Uint, b: Uint) -> Bit:
 
 def assert_less_than(c: Circuit, a: Uint, b: Uint, label: str = "is less") -> None:
     """a < b; n rows: b - a - 1 fits n bits."""
+    _require_integers(a, b)
     _assert_fits(c, b - a - 1, max(a.bits, b.bits), label)
 
 
 def assert_less_equal(c: Circuit, a: Uint, b: Uint, label: str = "is at most") -> None:
     """a <= b; n rows: b - a fits n bits."""
+    _require_integers(a, b)
     _assert_fits(c, b - a, max(a.bits, b.bits), label)
 
 

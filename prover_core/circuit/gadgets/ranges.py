@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ...errors import CircuitError
 from ...types import R
 from ..builder import Circuit
-from ..expr import Bit, Expr, Uint, linear_sum
+from ..expr import Bit, Expr, Uint, linear_sum, require_bits
 from ..template import gadget
 from .compare import MAX_BITS, fits
 
@@ -40,6 +40,7 @@ def from_bits(bits: Sequence[Bit]) -> Uint:
     """sum of 2^i bit_i, at most 252 bits; no row."""
     if not 1 <= len(bits) <= MAX_BITS:
         raise CircuitError(f"an unsigned integer has 1 to {MAX_BITS} bits, not {len(bits)}")
+    require_bits(*bits)
     return Uint.trust(_weighted(bits), len(bits))
 
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from ...errors import CircuitError
 from ..builder import Circuit
-from ..expr import Bit, Expr
+from ..expr import Bit, Expr, require_bits
 from ..template import gadget
 
 
 def select(c: Circuit, s: Bit, a: Expr | int, b: Expr | int) -> Expr:
     """a if s else b: b + s (a - b); one row, none if both are constants or the same."""
+    require_bits(s)
     left = a if isinstance(a, Expr) else c.constant(a)
     difference = left - b
     if difference.is_constant:
@@ -21,6 +22,7 @@ def select(c: Circuit, s: Bit, a: Expr | int, b: Expr | int) -> Expr:
 
 def swap(c: Circuit, s: Bit, a: Expr, b: Expr) -> tuple[Expr, Expr]:
     """(b, a) if s else (a, b); one row."""
+    require_bits(s)
     moved = c.product(s, b - a, "swap")
     return a + moved, b - moved
 
