@@ -86,8 +86,16 @@ class Program {
   }
 
  private:
+  friend class Machine;
+
   static uint64_t results(uint32_t op, uint32_t first) {
     return op == BITS ? first : op == DIVMOD ? 2 : op >= CHECK_ZERO ? 0 : 1;
+  }
+
+  /// See `opcodes.steps`.
+  static uint64_t steps(uint32_t op, size_t length, uint32_t first) {
+    const uint64_t extra = op == BITS ? first : op == INVERSE || op == QUOTIENT ? 96 : op == DIVMOD ? 64 : 0;
+    return 1 + length + extra;
   }
 
   Routine check(size_t index, size_t begin, size_t end, uint32_t inputs, bool is_main, uint64_t max_wires) const {
@@ -109,7 +117,7 @@ class Program {
       if (op == BITS && (words[0] < 1 || words[0] > max_bits)) throw Invalid(name + " takes an impossible number of bits");
       const bool wires = code[at] & to_wires;
       if (wires && op >= CHECK_ZERO) throw Invalid(name + " asks for wires from an instruction without results");
-      r.steps += 1 + shape.length;
+      r.steps += steps(op, shape.length, words[0]);
       if (op == CALL) {
         const Routine& callee = routines[words[0]];
         r.wires += callee.wires;
@@ -203,7 +211,7 @@ class Machine {
   const std::vector<Fr>& outputs() const { return outputs_; }
   const Fr* wires() const { return wires_.get(); }
 
-  /// Runs until `until` wires are final, `budget` words are spent, the tape ends or a check fails.
+  /// Runs until `until` wires are final, `budget` steps are spent, the tape ends or a check fails.
   State run(uint64_t until, uint64_t budget) {
     uint64_t spent = 0;
     while (state_ == State::Running && done_ < until && spent < budget) {
@@ -239,7 +247,7 @@ class Machine {
     return Block(p);
   }
 
-  /// Executes one instruction of the frame on top; returns its words.
+  /// Executes one instruction of the frame on top; returns its steps.
   size_t step(Frame& f) {
     const uint32_t* words = &p_.code[f.at];
     const uint32_t head = *words++;
@@ -335,7 +343,7 @@ class Machine {
     if (wire) done_ += results;
     else f.next_temp += results;
     f.at += 1 + length;
-    return 1 + length;
+    return Program::steps(head & 0xFF, length, words[0]);
   }
 
   void fail(uint64_t row) {

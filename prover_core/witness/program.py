@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import InvalidInputError
-from ..types import R, FrVector
+from ..types import FrVector, R
 
 Inputs = Mapping[str, object]
 """Signal name → integer, decimal or 0x string, or nested sequences of those, as in circom's input.json."""

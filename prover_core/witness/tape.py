@@ -25,6 +25,7 @@ from .opcodes import (
     operands,
     results,
     split,
+    steps,
 )
 from .program import Inputs, InputSpec, flatten_input
 
@@ -33,7 +34,7 @@ MAX_WIRES = 1 << 28
 MAX_TEMPS = 1 << 26
 """Temporaries alive at once over the deepest chain of calls (2 GiB of field elements)."""
 MAX_STEPS = 1 << 36
-"""Words executed by one run; some minutes of work."""
+"""Steps (see `opcodes.steps`) of one run: at most about 25 minutes of work."""
 MAX_ROUTINES = 1 << 20
 MAX_LABEL_BYTES = 4096
 
@@ -141,7 +142,7 @@ def check_head(tape: Tape) -> None:
 def _check_routine(
     instructions: Iterator[Instruction], shapes: list[RoutineShape], n_inputs: int, n_constants: int, index: int
 ) -> tuple[RoutineShape, int]:
-    wires = temps = deepest = steps = outputs = 0
+    wires = temps = deepest = work = outputs = 0
     known = [n_constants, n_inputs, 0, 0]
     for instruction in instructions:
         op, to_wires, words = instruction
@@ -153,11 +154,11 @@ def _check_routine(
             raise FormatError(f"routine {index} names an unknown constant", field="code")
         if op is Op.BITS and not 1 <= words[0] <= MAX_BITS:
             raise FormatError(f"routine {index} takes {words[0]} bits", field="code")
-        steps += 1 + len(words)
+        work += steps(instruction)
         if op is Op.CALL:
             callee = shapes[words[0]]
             wires += callee.wires
-            steps += callee.steps
+            work += callee.steps
             deepest = max(deepest, callee.temps + len(words) - 2)
         elif op is Op.OUTPUT:
             outputs += 1
@@ -165,9 +166,9 @@ def _check_routine(
             wires += results(instruction)
         else:
             temps += results(instruction)
-        if wires > MAX_WIRES or steps > MAX_STEPS or temps + deepest > MAX_TEMPS:
+        if wires > MAX_WIRES or work > MAX_STEPS or temps + deepest > MAX_TEMPS:
             raise FormatError(f"routine {index} exceeds the limits on wires, steps or memory", field="code")
-    return RoutineShape(wires, temps + deepest, steps), outputs
+    return RoutineShape(wires, temps + deepest, work), outputs
 
 
 def bind_inputs(specs: tuple[InputSpec, ...], inputs: Inputs) -> list[int]:

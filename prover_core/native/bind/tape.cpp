@@ -10,7 +10,7 @@
 namespace hp {
 namespace {
 
-constexpr uint64_t words_per_call = uint64_t(1) << 24;  // about 0.3 s; between calls Python sees signals
+constexpr uint64_t steps_per_call = uint64_t(1) << 24;  // about 0.3 s; between calls Python sees signals
 
 std::vector<Fr> elements(const Buffer& raw, const char* what) {
   std::vector<Fr> out(raw.rows());
@@ -88,7 +88,7 @@ void bind_tape(nb::module_& m) {
           [](Run& run, uint64_t until) {
             Exclusive own(run);
             nb::gil_scoped_release release;
-            return int(run.machine.run(until, words_per_call));
+            return int(run.machine.run(until, steps_per_call));
           },
           nb::arg("until"))
       .def(
