@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,17 @@ from .chain import BlockClaim
 from .operations import Action, MultiStep, Operation, SignedOperation, Step, Swap, TokenTransfer, Transfer
 
 Json = dict[str, Any]
+
+_DECIMAL = re.compile(r"0|[1-9][0-9]{0,77}")
+
+
+def _integer(value: object) -> int:
+    """A JSON integer or a canonical decimal string, so that no number is rounded and none has two spellings."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _DECIMAL.fullmatch(value):
+        return int(value)
+    raise ValueError(f"{str(value)[:80]!r} is not an integer")
 
 
 def _action_to_json(action: Action) -> Json:
@@ -36,12 +48,12 @@ def _action_to_json(action: Action) -> Json:
 def _step_from_json(data: Mapping[str, Any]) -> Step:
     match data["type"]:
         case "transfer":
-            return Transfer(int(data["recipient"]), int(data["amount"]))
+            return Transfer(_integer(data["recipient"]), _integer(data["amount"]))
         case "token_transfer":
-            return TokenTransfer(int(data["token"]), int(data["recipient"]), int(data["amount"]))
+            return TokenTransfer(_integer(data["token"]), _integer(data["recipient"]), _integer(data["amount"]))
         case "swap":
-            route = tuple(int(pool) for pool in data["route"])
-            return Swap(int(data["token_in"]), int(data["amount_in"]), route, int(data["minimum_out"]))
+            route = tuple(_integer(pool) for pool in data["route"])
+            return Swap(_integer(data["token_in"]), _integer(data["amount_in"]), route, _integer(data["minimum_out"]))
     raise FormatError(f"there is no action of type {data['type']!r}", field="type")
 
 
@@ -65,8 +77,8 @@ def operation_to_json(signed: SignedOperation) -> Json:
 def operation_from_json(data: Mapping[str, Any]) -> SignedOperation:
     """`FormatError` if a field is missing or not what it should be, `MalformedOperationError` if a policy is broken."""
     try:
-        operation = Operation(int(data["sender"]), int(data["nonce"]), _action_from_json(data["action"]))
-        x, y, s = (int(v) for v in data["signature"])
+        operation = Operation(_integer(data["sender"]), _integer(data["nonce"]), _action_from_json(data["action"]))
+        x, y, s = (_integer(v) for v in data["signature"])
     except ProverError:
         raise
     except KeyError as e:
@@ -89,7 +101,7 @@ def claim_to_json(claim: BlockClaim) -> Json:
 def claim_from_json(data: Mapping[str, Any]) -> BlockClaim:
     """Errors as `operation_from_json`."""
     try:
-        header = int(data["chain_id"]), int(data["state_before"]), int(data["state_after"])
+        header = _integer(data["chain_id"]), _integer(data["state_before"]), _integer(data["state_after"])
         operations = list(data["operations"])
     except KeyError as e:
         raise FormatError(f"the claim has no field {e.args[0]!r}", field=str(e.args[0])) from e

@@ -58,6 +58,10 @@ def read_zkey(source: Source) -> ProvingKey:
     n_vars, n_public, n, g1, g2 = _header(file)
     ic = G1Vector(file.limbs(3, (2, 4), n_public + 1))
     _check_coordinates(ic.limbs, "section 3")
+    # The sections of n and m points are sized first: what the header claims then costs no more memory than the file.
+    a, b1 = (G1Vector(file.limbs(k, (2, 4), n_vars)) for k in (5, 6))
+    b2 = G2Vector(file.limbs(7, (2, 2, 4), n_vars))
+    l_bases, h = G1Vector(file.limbs(8, (2, 4), n_vars - n_public - 1)), G1Vector(file.limbs(9, (2, 4), n))
     a_rows, b_rows, values = _coefficients(file.section(4), n, n_vars)
     contributions = bytes(file.section(10)) if 10 in file else b""
     contributed = _n_contributions(contributions) > 0
@@ -72,11 +76,11 @@ def read_zkey(source: Source) -> ProvingKey:
         gamma2=g2[1],
         delta2=g2[2],
         ic=ic,
-        a=G1Vector(file.limbs(5, (2, 4), n_vars)),
-        b1=G1Vector(file.limbs(6, (2, 4), n_vars)),
-        b2=G2Vector(file.limbs(7, (2, 2, 4), n_vars)),
-        l=G1Vector(file.limbs(8, (2, 4), n_vars - n_public - 1)),
-        h=G1Vector(file.limbs(9, (2, 4), n)),
+        a=a,
+        b1=b1,
+        b2=b2,
+        l=l_bases,
+        h=h,
         a_rows=a_rows,
         b_rows=b_rows,
         values=values,

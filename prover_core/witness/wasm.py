@@ -32,6 +32,22 @@ _INPUT_ERRORS: Final = {
 }
 _PROGRAM_ERRORS: Final = {5: "not enough memory", 7: "array access out of bounds"}
 
+_ABI: Final = {
+    "getVersion": (0, 1),
+    "getFieldNumLen32": (0, 1),
+    "getRawPrime": (0, 0),
+    "readSharedRWMemory": (1, 1),
+    "writeSharedRWMemory": (2, 0),
+    "getWitnessSize": (0, 1),
+    "getWitness": (1, 0),
+    "getInputSize": (0, 1),
+    "getInputSignalSize": (2, 1),
+    "setInputSignal": (3, 0),
+    "init": (1, 0),
+}
+"""Functions that a program must export: how many words each takes and gives."""
+_MESSAGE_CHAR: Final = "getMessageChar"
+
 _COPIER: Final = """
 (module
   (import "circuit" "getWitness" (func $getWitness (param i32)))
@@ -84,6 +100,8 @@ class WasmLimits:
     """Linear memory of the program."""
     module_bytes: int = 1 << 30
     """Size of the `.wasm` itself."""
+    table_elements: int = 1 << 20
+    """Entries of any table of functions; circom's programs hold one an operator and template."""
 
 
 class WasmProgram:
@@ -172,7 +190,9 @@ class _Run:
         self._setting = ""
         self._store = wasmtime.Store(engine)
         self._store.set_fuel(limits.fuel)
-        self._store.set_limits(memory_size=limits.memory_bytes, instances=2, memories=2, tables=4)
+        self._store.set_limits(
+            memory_size=limits.memory_bytes, table_elements=limits.table_elements, instances=2, memories=2, tables=4
+        )
         linker = wasmtime.Linker(engine)
         i32 = wasmtime.ValType.i32()
         linker.define_func("runtime", "exceptionHandler", wasmtime.FuncType([i32], []), self._exception)
@@ -190,6 +210,7 @@ class _Run:
             self._check_abi()
         except (wasmtime.WasmtimeError, wasmtime.Trap, KeyError, TypeError) as e:
             raise WitnessProgramError(f"not a circom 2 witness program: {_first_line(e)}", field="wasm") from e
+        _check_exports(module)
         self.n_wires = self._number("getWitnessSize")
         self.n_inputs = self._number("getInputSize")
         if self.n_wires < 1 or self.n_inputs < 0:
@@ -267,7 +288,9 @@ class _Run:
 
     def _message_reader(self, keep: bool) -> Any:
         def read(caller: Any) -> None:
-            char = caller["getMessageChar"]
+            char = caller.get(_MESSAGE_CHAR)
+            if char is None:  # where it is there, `_check_exports` has seen its type
+                return
             codes: list[int] = []
             while len(codes) < _MAX_MESSAGE and (code := char(caller)) != 0:
                 codes.append(code)
@@ -275,6 +298,17 @@ class _Run:
                 self._messages.append("".join(map(chr, (c & 0x7F for c in codes))).strip())
 
         return read
+
+
+def _check_exports(module: wasmtime.Module) -> None:
+    """`WitnessProgramError` unless every function of the ABI is exported with the type that it has in circom 2."""
+    found = {export.name: export.type for export in module.exports}
+    expected = _ABI | ({_MESSAGE_CHAR: (0, 1)} if _MESSAGE_CHAR in found else {})
+    for name, (words_in, words_out) in expected.items():
+        kind = found.get(name)
+        words = (["i32"] * words_in, ["i32"] * words_out)
+        if not isinstance(kind, wasmtime.FuncType) or words != ([*map(str, kind.params)], [*map(str, kind.results)]):
+            raise WitnessProgramError(f"not a circom 2 witness program: it exports no proper {name}", field="wasm")
 
 
 def _first_line(e: Exception) -> str:
