@@ -12,7 +12,6 @@ from prover_core.circuit import Circuit, CompiledCircuit, compile_circuit
 from prover_core.circuit.expr import Bit
 from prover_core.circuit.gadgets import grumpkin as gk
 from prover_core.circuit.gadgets import grumpkin_tables as plain
-from prover_core.circuit.gadgets.boolean import assert_bit
 from prover_core.circuit.gadgets.grumpkin_fixed import fixed_base, monomials, signed_fold
 from prover_core.circuit.gadgets.nonnative import bits_of
 from prover_core.types import Q, R
@@ -89,14 +88,13 @@ def weight_of(digits: Sequence[int]) -> int:
     return sum((-1) ** (e & 1) * pow(plain.LAMBDA, e >> 1, Q) * 3**j for j, e in enumerate(digits)) % Q
 
 
-def encode(rows: Sequence[Sequence[int]]) -> list[int]:
-    return [b for row in rows for e in row for b in (int(e >> 1 == 1), int(e >> 1 == 2), e & 1)]
-
-
 def define_weighted(c: Circuit) -> None:
     points = [point(c, "p"), point(c, "q")]
-    raw = [assert_bit(c, x) for x in c.private("digits", 2 * 3 * gk.UNIT_DIGITS)]
-    digits = [gk.UnitDigit(*raw[i : i + 3]) for i in range(0, len(raw), 3)]
+    digits = []
+    for raw in c.private("digits", 2 * gk.UNIT_DIGITS):
+        digit = gk.unit_digit(c, gk.unit_of_digit(c, raw))
+        c.assert_equal(gk.digit_of_unit(digit), raw, "digit")
+        digits.append(digit)
     offset = point(c, "offset")
     end = gk.triple_often(c, offset, gk.UNIT_DIGITS)
     weights = [digits[: gk.UNIT_DIGITS], digits[gk.UNIT_DIGITS :]]
@@ -110,7 +108,7 @@ def test_weighted_sum() -> None:
     rng = random.Random(6)
     for _ in range(2):
         rows = digit_rows(rng, 2)
-        inputs = {"p": list(P), "q": list(S), "offset": list(T), "digits": encode(rows)}
+        inputs = {"p": list(P), "q": list(S), "offset": list(T), "digits": [*rows[0], *rows[1]]}
         expected = plus(times(weight_of(rows[0]), P), times(weight_of(rows[1]), S))
         assert circuit.evaluate(inputs)[1:3] == list(expected)
     computed = range(circuit.r1cs.n_wires - 300, circuit.r1cs.n_wires, 7)
@@ -122,8 +120,21 @@ def test_a_weighted_sum_from_a_bad_offset_is_not_a_licence() -> None:
     circuit = compile_circuit(define_weighted, name="weighted")
     rows = [[0] * gk.UNIT_DIGITS, [0] * gk.UNIT_DIGITS]
     bad = times(pow(3, -1, Q), plain.negate(P))
-    inputs = {"p": list(P), "q": list(S), "offset": list(bad), "digits": encode(rows)}
+    inputs = {"p": list(P), "q": list(S), "offset": list(bad), "digits": [*rows[0], *rows[1]]}
     refused(circuit, inputs, "")
+
+
+def test_a_unit_is_one_of_six() -> None:
+    def define(c: Circuit) -> None:
+        digit = gk.unit_digit(c, c.private("unit"))
+        c.output("digit", gk.digit_of_unit(digit))
+
+    circuit = compile_circuit(define, name="unit")
+    for e in range(6):
+        unit = (-1) ** (e & 1) * pow(plain.OMEGA, e >> 1, R) % R
+        assert circuit.evaluate({"unit": unit})[1] == e
+    for wrong in (0, 2, plain.OMEGA + 2, 5):
+        refused(circuit, {"unit": wrong}, "is a unit")
 
 
 def define_signed(c: Circuit) -> None:

@@ -8,10 +8,12 @@ them nobody knows. Doublings and triplings have no exceptional points: no point 
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from ...errors import CircuitError
-from ..builder import Circuit
+from ...types import R
+from ..builder import Circuit, Value
 from ..expr import Bit, Expr
 from ..template import gadget
 from .compare import assert_nonzero
@@ -29,11 +31,57 @@ class Point(NamedTuple):
 
 
 class UnitDigit(NamedTuple):
-    """(-1)^negative omega^k with k = omega + 2 omega2; omega and omega2 are never both set."""
+    """A unit u = (-1)^s omega^k of the Eisenstein integers, by what it does to a point: (x, y) -> (turn x, sign y)."""
 
-    omega: Bit
-    omega2: Bit
-    negative: Bit
+    turn: Expr
+    """omega^k = u^4."""
+    sign: Expr
+    """(-1)^s = u^3."""
+    unit: Expr
+    """u itself, a sixth root of unity of Fr."""
+    square: Expr
+    """u^2."""
+
+
+def unit_digit(c: Circuit, unit: Expr) -> UnitDigit:
+    """Proves that `unit` is one of the six sixth roots of unity of Fr: u^3 u^3 = 1; four rows."""
+    square = c.product(unit, unit)
+    sign = c.product(square, unit)
+    turn = c.product(square, square)
+    c.assert_product(sign, sign, 1, "is a unit", early=False)
+    return UnitDigit(turn, sign, unit, square)
+
+
+@cache
+def _sixth_roots() -> tuple[int, ...]:
+    """The roots of unity that the digits 0 .. 5 stand for."""
+    return tuple((-1) ** (e & 1) * pow(OMEGA, e >> 1, R) % R for e in range(6))
+
+
+@cache
+def unit_polynomial(values: tuple[int, ...]) -> tuple[int, ...]:
+    """Coefficients over 1, u, .., u^5 of the function with values[e] at the unit of digit e (a discrete transform)."""
+    roots = _sixth_roots()
+    scale = pow(6, -1, R)
+    return tuple(scale * sum(v * pow(u, 6 - j, R) for v, u in zip(values, roots, strict=True)) % R for j in range(6))
+
+
+def unit_of_digit(c: Circuit, digit: Value) -> Expr:
+    """A new wire: the unit of a base-6 digit that the tape knows. Not constrained."""
+    half, low = c.advice.divmod(digit, 2)
+    sign = c.advice.linear([(low, -2)], 1)
+    # 1, omega, omega^2 at 0, 1, 2: 1 + k (omega - 1) + k (k - 1) / 2 (omega - 1)^2
+    second = (OMEGA - 1) ** 2 * pow(2, -1, R) % R
+    turn = c.advice.linear([(half, OMEGA - 1 - second), (c.advice.product(half, half), second)], 1)
+    return c.hint.product(sign, turn)
+
+
+def digit_of_unit(digit: UnitDigit) -> Expr:
+    """The base-6 digit of a proven unit; linear (the coefficient of u^5 vanishes)."""
+    p = unit_polynomial((0, 1, 2, 3, 4, 5))
+    if p[5] or p[1]:
+        raise CircuitError("digits are not linear in u^2, u^3 and u^4")
+    return digit.square * p[2] + digit.sign * p[3] + digit.turn * p[4] + p[0]
 
 
 def constant_point(c: Circuit, p: PlainPoint) -> Point:
@@ -133,8 +181,7 @@ def _unit_step(c: Circuit, total: Point, points: list[Point], digits: list[UnitD
     """3 total + sum of digits times points; 6 + 5 n rows."""
     total = triple(c, total)
     for p, digit in zip(points, digits, strict=True):
-        rotation = 1 + digit.omega * (OMEGA - 1) + digit.omega2 * (OMEGA * OMEGA - 1)
-        turned = Point(c.product(rotation, p.x), c.product(1 - 2 * digit.negative, p.y))
+        turned = Point(c.product(digit.turn, p.x), c.product(digit.sign, p.y))
         total = add_unequal(c, total, turned)
     return total
 
