@@ -41,6 +41,9 @@ from .workers import WitnessTask, WorkerDied, WorkerPool
 
 log = structlog.get_logger("edge")
 
+MAX_FRESH = 64 << 20
+"""Bytes of inputs of unfinished jobs that are kept in memory too."""
+
 
 class Clock:
     """Nanoseconds since the epoch that never go backwards: the wall clock once, then the monotonic one."""
@@ -74,6 +77,8 @@ class EdgeCore:
         self.stopping = False
         self.on_uplink: Callable[[EnsureCircuit | FetchResult], None] = lambda _: None
         """Where instructions for the cloud's unary services go; set by the uplink."""
+        self._fresh: dict[tuple[bytes, int], bytes] = {}
+        self._fresh_bytes = 0
         self._changed: dict[bytes, asyncio.Event] = {}
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self.background: set[asyncio.Task[None]] = set()
@@ -133,8 +138,16 @@ class EdgeCore:
             log.info(
                 "job accepted", job_id=plan.job_id.hex(), segments=len(plan.segments), placement=plan.placement.name
             )
+            self._keep_fresh(plan.job_id, blobs)
             self.apply(self.machine.submit(plan, accepted))
         return plan.job_id, True
+
+    def _keep_fresh(self, job_id: bytes, blobs: list[bytes]) -> None:
+        """Keeps the inputs of a new job at hand while there is room: its first witness need not wait for a read."""
+        size = sum(map(len, blobs))
+        if self._fresh_bytes + size <= MAX_FRESH:
+            self._fresh_bytes += size
+            self._fresh.update({(job_id, i): blob for i, blob in enumerate(blobs)})
 
     def job(self, job_id: bytes) -> Job:
         """The job as it stands, or NOT_FOUND."""
@@ -206,6 +219,7 @@ class EdgeCore:
             case DropInputs(job_id):
                 for s in self.machine.jobs[job_id].segments:
                     self.chunks.pop((job_id, s.index), None)
+                    self._fresh_bytes -= len(self._fresh.pop((job_id, s.index), b""))
                 self.spool.post(lambda spool: spool.drop_inputs(job_id))
             case Forget(job_id):
                 self.spool.post(lambda spool: spool.forget(job_id))
@@ -229,7 +243,11 @@ class EdgeCore:
         def done(ended: asyncio.Task[None]) -> None:
             if self._tasks.get(key) is ended:
                 del self._tasks[key]
-            if not ended.cancelled() and ended.exception() is not None:
+            if ended.cancelled() and not self.stopping:
+                # Here and not in the task: one that is cancelled before its first step never gets that far.
+                self.apply(self.machine.worker_stopped(job_id, segment, self.now()))
+                self._remove_chunks_if_ended(job_id)
+            elif not ended.cancelled() and ended.exception() is not None:
                 log.error("witness task broke", job_id=job_id.hex(), segment=segment, error=repr(ended.exception()))
 
         task.add_done_callback(done)
@@ -241,7 +259,9 @@ class EdgeCore:
             await asyncio.wait([before])
         try:
             job = machine.jobs[job_id]
-            inputs = await self.spool.call(lambda spool: spool.inputs(job_id, segment))
+            inputs = self._fresh.get((job_id, segment))
+            if inputs is None:
+                inputs = await self.spool.call(lambda spool: spool.inputs(job_id, segment))
             task = WitnessTask(
                 job_id,
                 segment,
@@ -253,11 +273,6 @@ class EdgeCore:
             )
             bound.info("witness begins", wires=job.segments[segment].wires)
             head, body = await self.pool.witness(task, lambda event: self._worker_event(job_id, segment, event))
-        except asyncio.CancelledError:
-            if not self.stopping:
-                self.apply(machine.worker_stopped(job_id, segment, self.now()))
-                self._remove_chunks_if_ended(job_id)
-            raise
         except WorkerDied as e:
             bound.warning("worker died", error=str(e))
             self.apply(machine.worker_died(job_id, segment, e.failure, self.now()))

@@ -1,7 +1,9 @@
 """What the edge keeps on disk: its session, circuits, jobs, the inputs to make witnesses again, results.
 
-SQLite through SQLAlchemy, write-ahead log, every commit synced. Chunks lie beside it in one file per segment
-(`chunkfile`), artifacts in their own folder. Inputs are overwritten when their job ends.
+SQLite through SQLAlchemy with a write-ahead log. What a client was promised is synced to the disk; the rest survives
+the end of the process and, after a power cut, is learnt again from the cloud or made again from the inputs. Chunks lie
+beside it in one file per segment (`chunkfile`), artifacts in their own folder. Inputs are overwritten when their job
+ends.
 """
 
 from __future__ import annotations
@@ -90,7 +92,7 @@ class CircuitRecord:
 
 
 class Spool:
-    """The store of one edge. Used by one thread at a time; `begin` makes several writes one transaction."""
+    """The store of one edge. Used by one thread at a time; writes are kept once `commit` is called."""
 
     def __init__(self, folder: Path) -> None:
         """Opens or makes the store; `FormatError` if a newer version wrote it."""
@@ -117,8 +119,12 @@ class Spool:
         self._connection.commit()
         return bytes(found)
 
+    def begin(self, *, synced: bool) -> None:
+        """Starts a transaction; `synced`: its commit returns only when the disk has it and all that came before."""
+        self._connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if synced else 'NORMAL'}")
+
     def commit(self) -> None:
-        """Makes what was written since the last commit durable, all of it or none."""
+        """Keeps what was written since the last commit, all of it or none."""
         self._connection.commit()
 
     def rollback(self) -> None:

@@ -36,7 +36,7 @@ class SpoolThread:
         self._thread.start()
 
     def post(self, write: Callable[[Spool], object]) -> None:
-        """Writes soon, in order; a failure is logged (the record is then made again from later ones or the cloud)."""
+        """Writes soon, in order, not synced; a failure is logged (later records or the cloud make up for it)."""
         self._work.put((write, None))
 
     async def call(self, work: Callable[[Spool], T]) -> T:
@@ -61,6 +61,7 @@ class SpoolThread:
             running = None not in items
             batch = [item for item in items if item is not None]
             try:
+                self.spool.begin(synced=any(future is not None for _, future in batch))
                 results = [work(self.spool) for work, _ in batch]
                 self.spool.commit()
             except Exception:
@@ -75,6 +76,7 @@ class SpoolThread:
 
     def _alone(self, work: Callable[[Spool], object], future: asyncio.Future[object] | None) -> None:
         try:
+            self.spool.begin(synced=future is not None)
             result = work(self.spool)
             self.spool.commit()
         except Exception as e:

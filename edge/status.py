@@ -6,6 +6,9 @@ RetryInfo where waiting helps. Texts never hold values of signals.
 
 from __future__ import annotations
 
+import errno
+import os
+
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
@@ -97,6 +100,10 @@ def failure_of(error: Exception, *, prefix: str = "", metadata: dict[str, str] |
         case MemoryError():
             text = "the worker's memory limit is too small for this segment"
             return failure(Code.RESOURCE_EXHAUSTED, text, reason="WORKER_MEMORY", field=path, metadata=metadata)
+        case OSError(errno=number):
+            code = Code.RESOURCE_EXHAUSTED if number in (errno.ENOSPC, errno.EDQUOT) else Code.INTERNAL
+            text = f"input or output failed: {os.strerror(number or errno.EIO)}"
+            return failure(code, text, reason="IO_FAILED", metadata=metadata)
         case BackendError():
             return failure(Code.INTERNAL, text, reason="BACKEND_FAILED", metadata=metadata)
         case _:

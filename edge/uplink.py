@@ -80,7 +80,10 @@ class Uplink:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
-            self._core.apply(self._core.machine.tick(self._core.now()))
+            try:
+                self._core.apply(self._core.machine.tick(self._core.now()))
+            except Exception as e:
+                log.error("tick broke", error=repr(e), exc_info=e)
 
     async def _connect_once(self) -> bool:
         """One connection from Hello to its end; whether the cloud welcomed it."""
@@ -101,6 +104,9 @@ class Uplink:
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as e:
                 reason = f"{e.code().name}: {e.details()}" if isinstance(e, grpc.aio.AioRpcError) else repr(e)
                 log.warning("uplink broke", cloud=self._config.cloud, error=reason)
+            except Exception as e:
+                # A fault of ours must not cost more than the connection.
+                log.error("uplink broke", cloud=self._config.cloud, error=repr(e), exc_info=e)
             finally:
                 core.on_uplink = lambda _: None
                 if writer is not None:
