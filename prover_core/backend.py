@@ -47,6 +47,21 @@ class Matrix(Protocol):
         """Montgomery M[first_row : first_row + rows] * w. One field product a non-zero entry that is not 1 or -1."""
 
 
+class ProofBatch(Protocol):
+    """Groth16 proofs under one key, decoded and ready to be checked in any combination. Safe to call from threads."""
+
+    @property
+    def well_formed(self) -> npt.NDArray[np.bool_]:
+        """Per proof: canonical, all points on their curves, B of order r, public signals below r."""
+
+    def holds(self, first: int, last: int) -> bool:
+        """Whether the combined equation is true of the well-formed proofs first <= i < last.
+
+        Π e(-ρ_i A_i, B_i) · e(Σ ρ_i α, β) · e(Σ ρ_i X_i, γ) · e(Σ ρ_i C_i, δ) = 1, X_i = IC_0 + Σ_j x_ij IC_j.
+        True of no proofs. One final exponentiation; the proofs' own Miller loops are not run again.
+        """
+
+
 class Backend(Protocol):
     """One device's arithmetic."""
 
@@ -103,6 +118,22 @@ class Backend(Protocol):
 
     def pairing_product_is_one(self, g1: G1Vector, g2: G2Vector) -> bool:
         """Whether the product of e(g1[i], g2[i]) is 1. Points must be valid; infinity contributes 1."""
+
+    def proof_batch(
+        self,
+        g1: G1Vector,
+        g2: G2Vector,
+        proofs: npt.NDArray[np.uint8],
+        publics: npt.NDArray[np.uint8],
+        coefficients: npt.NDArray[np.uint64],
+    ) -> ProofBatch:
+        """Decodes n proofs, checks their points and runs their Miller loops.
+
+        g1 is α, IC_0, ..., IC_l and g2 is β, γ, δ: valid, g2 not infinity. proofs: uint8[n, 256], as `Proof.to_bytes`;
+        publics: uint8[n l, 32], little-endian; either may hold anything at all. coefficients: uint64[n, 2], for
+        ρ = (2 k_0 + 1) + (2 k_1 + 1) λ with λ a primitive cube root of 1 in Fr: never 0, distinct for distinct words,
+        and cheap where λ P is. `InvalidInputError` if the shapes do not agree.
+        """
 
     def g1_valid(self, points: G1Vector) -> npt.NDArray[np.bool_]:
         """Per point: canonical coordinates, on the curve or infinity (G1 has cofactor 1)."""

@@ -2,9 +2,9 @@
 
     Π_i e(-ρ_i A_i, B_i) · e((Σ ρ_i) α, β) · e(Σ ρ_i X_i, γ) · e(Σ ρ_i C_i, δ) = 1,  X_i = Σ_j a_ij IC_j
 
-A false proof passes with probability 2^-128, whoever chose it, since the ρ_i come from a hash of the whole batch and
-fresh entropy. n + 3 Miller loops and one final exponentiation, against 4 n and n one by one. (Bellare, Garay, Rabin,
-"Fast batch verification", Eurocrypt 1998.)
+A false proof passes with probability 2^-128, whoever chose it, since each ρ_i is one of 2^128 values, chosen by a hash
+of the whole batch and fresh entropy. n + 3 Miller loops and one final exponentiation, against 4 n and n one by one.
+(Bellare, Garay, Rabin, "Fast batch verification", Eurocrypt 1998.)
 """
 
 from __future__ import annotations
@@ -14,17 +14,23 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from ..backend import Backend
-from ..errors import InvalidInputError, VerificationError
-from ..types import FrVector, G1Point, R, g1_vector, g2_vector
-from .keys import Proof, VerificationKey
-from .verify import check_key, check_points, check_publics, negated
+import numpy as np
+import numpy.typing as npt
+
+from ..backend import Backend, ProofBatch
+from ..errors import InvalidInputError
+from ..types import g1_vector, g2_vector
+from .keys import PROOF_BYTES, Proof, VerificationKey
+from .verify import check_key
 
 BatchItem = tuple[Proof, Sequence[int]]
 """A proof and its public signals."""
 
-_TRANSCRIPT: Final = b"hybrid-prover groth16 batch v1"
+_TRANSCRIPT: Final = b"hybrid-prover groth16 batch v2"
 _COEFFICIENT_BYTES: Final = 16
+_PUBLIC_BYTES: Final = 32
+_NO_PROOF: Final = b"\xff" * PROOF_BYTES
+"""No coordinate is canonical: stands for a proof that has no encoding."""
 
 
 def verify_batch(
@@ -33,83 +39,64 @@ def verify_batch(
     """Indices of the proofs that do not verify, ascending; empty if all do.
 
     Malformed proofs (see `verify`) are named without spoiling the rest. A batch that fails is halved until each bad one
-    is alone: about 2 b log2(n / b) smaller checks for b bad proofs. `entropy`, at least 32 bytes, makes the
-    coefficients reproducible; None draws it from the operating system. `InvalidInputError` if the key has an
-    invalid point.
+    is alone: about b log2(n / b) further checks for b bad proofs, which run no proof's Miller loop again but once those
+    of its group. `entropy`, at least 32 bytes, makes the coefficients reproducible; None draws it from the operating
+    system. `InvalidInputError` if the key has an invalid point.
     """
     if entropy is not None and len(entropy) < 32:
         raise InvalidInputError("entropy for a batch needs at least 32 bytes", field="entropy")
     check_key(vk, backend)
-    bad = [i for i, item in enumerate(items) if not _well_formed(vk, item, backend)]
-    malformed = set(bad)
-    sound = [i for i in range(len(items)) if i not in malformed]
-    if sound:
-        rho = _coefficients(vk, [items[i] for i in sound], os.urandom(32) if entropy is None else entropy)
-        batch = _Batch(vk, {i: items[i] for i in sound}, dict(zip(sound, rho, strict=True)), backend)
-        bad += batch.bad(sound)
-    return sorted(bad)
+    if not items:
+        return []
+    proofs, publics = _encode(vk.n_public, items)
+    batch = backend.proof_batch(
+        g1_vector([vk.alpha1, *vk.ic]),
+        g2_vector([vk.beta2, vk.gamma2, vk.delta2]),
+        np.frombuffer(proofs, np.uint8).reshape(-1, PROOF_BYTES),
+        np.frombuffer(publics, np.uint8).reshape(-1, _PUBLIC_BYTES),
+        _coefficients(vk, proofs, publics, os.urandom(32) if entropy is None else entropy),
+    )
+    malformed = np.flatnonzero(~batch.well_formed).tolist()
+    return sorted(malformed + _false(batch, 0, len(items), set(malformed)))
 
 
-def _well_formed(vk: VerificationKey, item: BatchItem, backend: Backend) -> bool:
-    proof, publics = item
-    try:
-        check_publics(vk, publics)
-        check_points(proof, backend)
-    except VerificationError:
-        return False
-    return True
+def _encode(n_public: int, items: Sequence[BatchItem]) -> tuple[bytes, bytes]:
+    """All proofs, and all public signals; what has no encoding of the right size becomes what no backend accepts."""
+    proofs, publics = [], []
+    nothing = bytes(n_public * _PUBLIC_BYTES)
+    for proof, values in items:
+        try:
+            encoded = proof.to_bytes()
+            signals = b"".join([x.to_bytes(_PUBLIC_BYTES, "little") for x in values])
+        except OverflowError:
+            encoded, signals = _NO_PROOF, nothing
+        if len(signals) != len(nothing):
+            encoded, signals = _NO_PROOF, nothing
+        proofs.append(encoded)
+        publics.append(signals)
+    return b"".join(proofs), b"".join(publics)
 
 
-def _coefficients(vk: VerificationKey, items: Sequence[BatchItem], entropy: bytes) -> list[int]:
-    """One non-zero ρ of 128 bits each, from SHAKE-256 of the key, every proof and public signal, and the entropy."""
+def _coefficients(vk: VerificationKey, proofs: bytes, publics: bytes, entropy: bytes) -> npt.NDArray[np.uint64]:
+    """128 bits for each ρ, from SHAKE-256 of the key, every proof and public signal, and the entropy."""
     h = hashlib.shake_256(_TRANSCRIPT)
     h.update(vk.digest.raw)
-    h.update(len(items).to_bytes(8, "little"))
-    for proof, publics in items:
-        h.update(proof.to_bytes())
-        for x in publics:
-            h.update(x.to_bytes(32, "big"))
+    h.update((len(proofs) // PROOF_BYTES).to_bytes(8, "little"))
+    h.update(proofs)
+    h.update(publics)
     h.update(entropy)
-    raw = h.digest(_COEFFICIENT_BYTES * len(items))
-    return [
-        int.from_bytes(raw[i : i + _COEFFICIENT_BYTES], "little") or 1 for i in range(0, len(raw), _COEFFICIENT_BYTES)
-    ]
+    raw = h.digest(_COEFFICIENT_BYTES * (len(proofs) // PROOF_BYTES))
+    return np.frombuffer(raw, "<u8").astype(np.uint64).reshape(-1, 2)
 
 
-class _Batch:
-    """Well-formed proofs with their coefficients; each ρ_i A_i is computed once and serves every sub-batch."""
-
-    def __init__(self, vk: VerificationKey, items: dict[int, BatchItem], rho: dict[int, int], backend: Backend) -> None:
-        self._vk = vk
-        self._items = items
-        self._rho = rho
-        self._backend = backend
-        self._minus_a = {i: negated(self._sum([(rho[i], items[i][0].a)])) for i in items}
-
-    def _sum(self, terms: list[tuple[int, G1Point]]) -> G1Point:
-        return self._backend.g1_msm(g1_vector([p for _, p in terms]), FrVector.from_ints([k for k, _ in terms]))
-
-    def holds(self, indices: Sequence[int]) -> bool:
-        """Whether the combined equation is true of these proofs."""
-        vk, items, rho = self._vk, self._items, self._rho
-        total = sum(rho[i] for i in indices) % R
-        ic = [sum(rho[i] * items[i][1][j] for i in indices) % R for j in range(vk.n_public)]
-        g1 = [
-            *(self._minus_a[i] for i in indices),
-            self._sum([(total, vk.alpha1)]),
-            self._sum(list(zip([total, *ic], vk.ic, strict=True))),
-            self._sum([(rho[i], items[i][0].c) for i in indices]),
-        ]
-        g2 = [*(items[i][0].b for i in indices), vk.beta2, vk.gamma2, vk.delta2]
-        return self._backend.pairing_product_is_one(g1_vector(g1), g2_vector(g2))
-
-    def bad(self, indices: Sequence[int], *, known_bad: bool = False) -> list[int]:
-        """All bad proofs among these; `known_bad` says that there is at least one."""
-        if not known_bad and self.holds(indices):
-            return []
-        if len(indices) == 1:
-            return list(indices)
-        half = len(indices) // 2
-        left = self.bad(indices[:half])
-        # If the left half is sound, the right one holds whatever made the whole fail.
-        return left + self.bad(indices[half:], known_bad=not left)
+def _false(batch: ProofBatch, first: int, last: int, malformed: set[int], *, known: bool = False) -> list[int]:
+    """The well-formed proofs first <= i < last that do not verify; `known` says that there is at least one."""
+    if not known and batch.holds(first, last):
+        return []
+    members = [i for i in range(first, last) if i not in malformed]
+    if len(members) == 1:
+        return members
+    middle = members[len(members) // 2]
+    left = _false(batch, first, middle, malformed)
+    # If the left half is sound, the right one holds whatever made the whole fail.
+    return left + _false(batch, middle, last, malformed, known=not left)

@@ -122,6 +122,21 @@ class CpuMatrix:
         return FrMontVector(out)
 
 
+class CpuProofBatch:
+    """`ProofBatch`: Miller values kept in groups of 32 proofs, and one by one for groups that a check cut."""
+
+    def __init__(self, native: _native.ProofBatch) -> None:
+        self._native = native
+        self.well_formed: npt.NDArray[np.bool_] = native.well_formed()
+
+    def holds(self, first: int, last: int) -> bool:
+        """See `ProofBatch.holds`; `InvalidInputError` if the range leaves the batch."""
+        if not 0 <= first <= last:
+            raise InvalidInputError("the range leaves the batch", field="first")
+        with _native_errors("last"):
+            return self._native.holds(first, last)
+
+
 class CpuBackend:
     """`Backend` on the processor. `threads` bounds every call; None means HYBRID_PROVER_THREADS or all cores allowed.
 
@@ -235,6 +250,19 @@ class CpuBackend:
         """See `Backend.pairing_product_is_one`; `InvalidInputError` if the lengths differ."""
         with _native_errors("g2"):
             return bool(_native.pairing_product_is_one(g1.limbs, g2.limbs, self.threads))
+
+    def proof_batch(
+        self,
+        g1: G1Vector,
+        g2: G2Vector,
+        proofs: npt.NDArray[np.uint8],
+        publics: npt.NDArray[np.uint8],
+        coefficients: npt.NDArray[np.uint64],
+    ) -> CpuProofBatch:
+        """See `Backend.proof_batch`: eight Miller loops side by side where the processor can."""
+        with _native_errors("proofs"):
+            native = _native.ProofBatch(g1.limbs, g2.limbs, proofs, publics, coefficients, self.threads, self.scalar)
+        return CpuProofBatch(native)
 
     def g1_valid(self, points: G1Vector) -> npt.NDArray[np.bool_]:
         """See `Backend.g1_valid`; four products a point."""

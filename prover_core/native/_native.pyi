@@ -40,6 +40,20 @@ class Matrix:
     ) -> None: ...
     def product(self, witness: _U64, first: int, out: _U64, threads: int, /) -> None: ...
 
+class ProofBatch:
+    def __init__(
+        self,
+        g1: _U64,
+        g2: _U64,
+        proofs: npt.NDArray[np.uint8],
+        publics: npt.NDArray[np.uint8],
+        coefficients: _U64,
+        threads: int,
+        scalar: bool,
+    ) -> None: ...
+    def well_formed(self) -> _Bool: ...
+    def holds(self, first: int, last: int) -> bool: ...
+
 class Tape:
     n_wires: int
     def __init__(

@@ -23,6 +23,7 @@ from ..types import (
     g2_vector,
 )
 from . import msm, ntt
+from .batch import ReferenceProofBatch
 from .curve import G1, G2
 from .field import Fq, fr_vector, from_montgomery, limb_rows, to_montgomery
 from .pairing import pairing_product
@@ -133,6 +134,17 @@ class ReferenceBackend:
         if len(g1) != len(g2):
             raise InvalidInputError(f"{len(g1)} points of G1 for {len(g2)} of G2", field="g2")
         return pairing_product(zip(g1_points(g1), g2_points(g2), strict=True)) == Fq12.one()
+
+    def proof_batch(
+        self,
+        g1: G1Vector,
+        g2: G2Vector,
+        proofs: npt.NDArray[np.uint8],
+        publics: npt.NDArray[np.uint8],
+        coefficients: npt.NDArray[np.uint64],
+    ) -> ReferenceProofBatch:
+        """See `Backend.proof_batch`; about 0.3 s a proof, and 0.7 s a check."""
+        return ReferenceProofBatch(g1_points(g1), g2_points(g2), proofs, publics, coefficients)
 
     def g1_valid(self, points: G1Vector) -> npt.NDArray[np.bool_]:
         """Canonical coordinates, and on the curve or infinity."""

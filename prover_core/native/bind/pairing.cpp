@@ -7,6 +7,7 @@
 #include "bind.hpp"
 #include "pairing.hpp"
 #include "pool.hpp"
+#include "proof_batch.hpp"
 
 namespace hp {
 namespace {
@@ -124,6 +125,33 @@ BoolArray g2_valid(nb::handle object, unsigned threads) {
   return to_numpy<BoolArray>(reinterpret_cast<const bool*>(valid.data()), {n});
 }
 
+/// ProofBatch for Python: shapes are checked, everything is copied.
+void open_proof_batch(ProofBatch* self, nb::handle g1_object, nb::handle g2_object, nb::handle proofs_object,
+                      nb::handle publics_object, nb::handle coefficients_object, unsigned threads, bool scalar) {
+  Buffer g1(g1_object, 8, {2, 4}, "g1"), g2(g2_object, 8, {2, 2, 4}, "g2");
+  Buffer proofs(proofs_object, 1, {ProofBatch::proof_bytes}, "proofs"), publics(publics_object, 1, {32}, "publics");
+  Buffer coefficients(coefficients_object, 8, {2}, "coefficients");
+  if (g1.rows() < 2 || g2.rows() != 3) throw std::invalid_argument("a key has alpha, IC_0, ... in G1 and beta, gamma, delta in G2");
+  ProofBatch::Key key;
+  key.alpha = G1Affine::load(g1.data());
+  for (size_t i = 1; i < g1.rows(); i++) key.ic.push_back(G1Affine::load(g1.data() + i * sizeof(G1Affine)));
+  G2Affine* const points[3] = {&key.beta, &key.gamma, &key.delta};
+  for (size_t i = 0; i < 3; i++) *points[i] = G2Affine::load(g2.data() + i * sizeof(G2Affine));
+  const size_t n = proofs.rows();
+  if (publics.rows() != n * key.n_public() || coefficients.rows() != n)
+    throw std::invalid_argument(std::to_string(n) + " proofs with " + std::to_string(publics.rows()) + " public signals and " +
+                                std::to_string(coefficients.rows()) + " coefficients");
+  const auto* words = coefficients.as<SplitScalar>("coefficients")->k;
+  nb::gil_scoped_release release;
+  new (self) ProofBatch(std::move(key), proofs.data(), publics.data(), words, n, threads, scalar ? Isa::scalar : Isa::best);
+}
+
+BoolArray well_formed(const ProofBatch& batch) {
+  std::vector<uint8_t> flags(batch.size());
+  for (size_t i = 0; i < flags.size(); i++) flags[i] = batch.well_formed(i);
+  return to_numpy<BoolArray>(reinterpret_cast<const bool*>(flags.data()), {flags.size()});
+}
+
 }  // namespace
 
 void bind_pairing(nb::module_& m) {
@@ -141,6 +169,11 @@ void bind_pairing(nb::module_& m) {
         "Whether f, a product of Miller functions, is 1 after the final exponentiation.");
   m.def("g2_valid", &g2_valid, "points"_a, "threads"_a = 0,
         "bool[n]: canonical coordinates, on the twist and of order r; or infinity. uint64[n, 2, 2, 4], anything at all.");
+  nb::class_<ProofBatch>(m, "ProofBatch", "Groth16 proofs under one key, checked in any combination.")
+      .def("__init__", &open_proof_batch, "g1"_a, "g2"_a, "proofs"_a, "publics"_a, "coefficients"_a, "threads"_a, "scalar"_a,
+           "alpha, IC_0, ... and beta, gamma, delta; uint8[n, 256], uint8[n l, 32], uint64[n, 2]: see proof_batch.hpp.")
+      .def("well_formed", &well_formed)
+      .def("holds", &ProofBatch::holds, "first"_a, "last"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace hp

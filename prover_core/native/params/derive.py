@@ -162,7 +162,7 @@ def section_endomorphism() -> list[str]:
     (eigenvalue,) = (k for k in roots if g1_multiply(G1, k) == (beta * G1[0] % Q, G1[1]))
     assert (eigenvalue**2 + eigenvalue + 1) % R == 0
     return [
-        "/// (x, y) -> (beta x, y) is multiplication by lambda on G1, lambda^2 + lambda + 1 = 0; Montgomery in Fq and Fr.",
+        "/// (x, y) -> (beta x, y) multiplies by lambda on G1, lambda^2 + lambda + 1 = 0; Montgomery in Fq and Fr.",
         f"inline constexpr uint64_t g1_beta[4] = {mont(beta, Q)};",
         f"inline constexpr uint64_t g1_lambda[4] = {mont(eigenvalue, R)};",
         "",

@@ -80,7 +80,7 @@ inline constexpr uint64_t g2_b[2][4] = {{0x3bf938e377b802a8, 0x020b1b273633535d,
 /// EIP-197's generator of G2, Montgomery.
 inline constexpr uint64_t g2_generator[2][2][4] = {{{0x8e83b5d102bc2026, 0xdceb1935497b0172, 0xfbb8264797811adf, 0x19573841af96503b}, {0xafb4737da84c6140, 0x6043dd5a5802d8c4, 0x09e950fc52a02f86, 0x14fef0833aea7b6b}}, {{0x619dfa9d886be9f6, 0xfe7fd297f59e9b78, 0xff9e1a62231b7dfe, 0x28fd7eebae9e4206}, {0x64095b56c71856ee, 0xdc57f922327d3cbb, 0x55f935be33351076, 0x0da4a0e693fd6482}}};
 
-/// (x, y) -> (beta x, y) is multiplication by lambda on G1, lambda^2 + lambda + 1 = 0; Montgomery in Fq and Fr.
+/// (x, y) -> (beta x, y) multiplies by lambda on G1, lambda^2 + lambda + 1 = 0; Montgomery in Fq and Fr.
 inline constexpr uint64_t g1_beta[4] = {0x3350c88e13e80b9c, 0x7dce557cdb5e56b9, 0x6001b4b8b615564a, 0x2682e617020217e0};
 inline constexpr uint64_t g1_lambda[4] = {0x0363f29955fcd653, 0x73e7950b5fc1e200, 0xc5fce83e576d9d24, 0x059c805da1c3a4d4};
 

@@ -1,0 +1,106 @@
+// Points of G1 times scalars (2k + 1) + (2l + 1) lambda, k and l of 64 bits, eight lanes wide and many rows at a time.
+//
+// Affine arithmetic with one shared inversion a step. For 64-bit k, 2k + 1 = 2^64 + sum_i 16^i (2 n_i - 15) with n_i the
+// nibbles of k: sixteen odd digits, no recoding, no zeros. phi(x, y) = (beta x, y) is lambda (x, y), so that both halves use
+// one table of the odd multiples up to 15: 64 doublings, 32 additions, and 8 for the table; 7 products a doubling, 6 an addition.
+//
+// No addition meets equal or opposite points: those would be s P + t phi(P) = +-(u P + v phi(P)) for integers below 2^67,
+// hence s = +-u, t = +-v (the lattice of s + t lambda = 0 mod r has no vector that short), but 16 s' for a positive s'
+// exceeds every digit. P must have order r.
+#pragma once
+#include "ifma/tower8.hpp"
+
+HP_WIDE_BEGIN
+namespace hp::ifma {
+
+/// Eight points and what scaling them needs.
+struct ScaleRow {
+  struct Entry {
+    Fq8 x, y, beta_x;
+  };
+  Fq8 x, y;           // the points; the sum
+  Entry odd[8];       // 1, 3, …, 15 times the points
+  Word k, l;
+
+  /// The digit of `scalar` for 16^i chooses among the odd multiples, lane by lane; `image`: their images under phi.
+  [[gnu::always_inline]] void choose(Word scalar, int i, bool image, Fq8& px, Fq8& py) const {
+    const Word n = _mm512_and_si512(_mm512_srli_epi64(scalar, unsigned(4 * i)), word(15));
+    const __mmask8 negative = _mm512_cmplt_epu64_mask(n, word(8));
+    const Word entry = _mm512_mask_xor_epi64(_mm512_xor_si512(n, word(8)), negative, n, word(7));
+    const Word lanes = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+    const Word at = _mm512_add_epi64(_mm512_mullo_epi64(entry, word(sizeof(Entry) / 8)), lanes);
+    const Fq8* const from_x = image ? &odd[0].beta_x : &odd[0].x;
+    for (int j = 0; j < 5; j++) {
+      px.l[j] = _mm512_i64gather_epi64(at, reinterpret_cast<const long long*>(&from_x->l[j]), 8);
+      py.l[j] = _mm512_i64gather_epi64(at, reinterpret_cast<const long long*>(&odd[0].y.l[j]), 8);
+    }
+    py = Fq8::select(negative, py, Fq8::sub<3>(Fq8::zero(), py));
+  }
+};
+
+/// Scales rows in place. Scratch is kept between calls.
+class Scaler8 {
+ public:
+  /// x, y of each row: affine points of order r, below 2.34 q; k and l any 64 bits.
+  void scale(ScaleRow* rows, size_t n) {
+    if (values_.size() < n) values_.resize(n), prefix_.resize(n), px_.resize(n), py_.resize(n);
+    const Fq8 beta = everywhere(Fq::raw(params::g1_beta));
+    for (size_t r = 0; r < n; r++) rows[r].odd[0] = {rows[r].x, rows[r].y, Fq8::mul(rows[r].x, beta)};
+    twice(rows, n);
+    for (size_t r = 0; r < n; r++) px_[r] = rows[r].x, py_[r] = rows[r].y;
+    // 2 P, then + P, + 2 P, …: the sum runs through the odd multiples
+    for (size_t r = 0; r < n; r++) rows[r].x = rows[r].odd[0].x, rows[r].y = rows[r].odd[0].y;
+    for (int i = 1; i < 8; i++) {
+      add(rows, n);
+      for (size_t r = 0; r < n; r++) rows[r].odd[i] = {rows[r].x, rows[r].y, Fq8::mul(rows[r].x, beta)};
+    }
+    for (size_t r = 0; r < n; r++) {
+      rows[r].x = rows[r].odd[0].x, rows[r].y = rows[r].odd[0].y;
+      px_[r] = rows[r].odd[0].beta_x, py_[r] = rows[r].odd[0].y;
+    }
+    add(rows, n);
+    for (int i = 16; i-- > 0;) {
+      for (int k = 0; k < 4; k++) twice(rows, n);
+      for (size_t r = 0; r < n; r++) rows[r].choose(rows[r].k, i, false, px_[r], py_[r]);
+      add(rows, n);
+      for (size_t r = 0; r < n; r++) rows[r].choose(rows[r].l, i, true, px_[r], py_[r]);
+      add(rows, n);
+    }
+  }
+
+ private:
+  std::vector<Fq8> values_, prefix_, px_, py_;
+
+  /// lambda = 3x^2 / 2y, x' = lambda^2 - 2x, y' = lambda (x - x') - y.
+  [[gnu::noinline]] void twice(ScaleRow* rows, size_t n) {
+    for (size_t r = 0; r < n; r++) values_[r] = Fq8::add(rows[r].y, rows[r].y);
+    SharedInversion inverses(values_.data(), prefix_.data(), n);
+    inverses.invert();  // y is not 0: the order is odd
+    for (size_t r = n; r-- > 0;) {
+      FqE8 x{rows[r].x}, y{rows[r].y};
+      const FqE8 slope = FqE8::mul(FqE8::triple(FqE8::sqr(x)), {inverses.take(r)});
+      step(rows[r], slope, x, x, y);
+    }
+  }
+
+  /// lambda = (y2 - y) / (x2 - x), x' = lambda^2 - x - x2, y' = lambda (x - x') - y.
+  [[gnu::noinline]] void add(ScaleRow* rows, size_t n) {
+    for (size_t r = 0; r < n; r++) values_[r] = Fq8::sub<3>(px_[r], rows[r].x);
+    SharedInversion inverses(values_.data(), prefix_.data(), n);
+    inverses.invert();
+    for (size_t r = n; r-- > 0;) {
+      FqE8 x{rows[r].x}, y{rows[r].y};
+      const FqE8 slope = FqE8::mul({Fq8::sub<3>(py_[r], y.c)}, {inverses.take(r)});
+      step(rows[r], slope, x, {px_[r]}, y);
+    }
+  }
+
+  [[gnu::always_inline]] static void step(ScaleRow& row, const FqE8& slope, const FqE8& x, const FqE8& x2, const FqE8& y) {
+    const FqE8 x3 = FqE8::minus_two(FqE8::sqr(slope), x, x2);
+    row.y = FqE8::minus(FqE8::mul(slope, FqE8::sub<3>(x, x3)), y).c;
+    row.x = x3.c;
+  }
+};
+
+}  // namespace hp::ifma
+HP_WIDE_END

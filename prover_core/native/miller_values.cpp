@@ -1,0 +1,59 @@
+// Chooses who computes Miller values, and computes them one element at a time where nothing wider can.
+#include "miller_values.hpp"
+
+#include "cpu.hpp"
+#include "pairing.hpp"
+#ifdef HP_IFMA
+#include "ifma/pairing8.hpp"
+#endif
+
+namespace hp {
+namespace {
+
+/// The wide loops always cost as much as a full row of eight; fewer pairs than this go faster one by one.
+constexpr size_t least_wide = 3;
+
+/// scalar p: 65 doublings and as many additions from {p, phi(p), p + phi(p)}.
+G1Affine scaled(const G1Affine& p, const SplitScalar& scalar) {
+  const G1Affine image = {p.x * Fq::raw(params::g1_beta), p.y};
+  G1 both = G1::from(p);
+  both.add(image);
+  const G1Affine sums[3] = {p, image, both.to_affine()};
+  G1 r = G1::infinity();
+  for (unsigned i = 65; i-- > 0;) {
+    r = r.twice();
+    // bit i of 2k + 1
+    const auto bit = [&](uint64_t k) { return i == 0 ? 1u : unsigned(k >> (i - 1) & 1); };
+    const unsigned choice = bit(scalar.k[0]) | bit(scalar.k[1]) << 1;
+    if (choice) r.add(sums[choice - 1]);
+  }
+  return r.to_affine();
+}
+
+void scalar_miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup) {
+  const size_t group = apart ? 1 : group_size(n);
+  for (size_t first = 0; first < n; first += group) {
+    G1Affine p[miller_group];
+    G2Affine q[miller_group];
+    size_t live = 0;
+    for (size_t i = first; i < std::min(n, first + group); i++) {
+      in_subgroup[i] = in_g2(pairs[i].b);
+      if (!in_subgroup[i] || !pairs[i].counts) continue;
+      p[live] = -scaled(pairs[i].a, pairs[i].scalar);
+      q[live++] = pairs[i].b;
+    }
+    values[first / group] = pairing::miller_product(p, q, live);
+  }
+}
+
+}  // namespace
+
+void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup, Isa isa) {
+#ifdef HP_IFMA
+  if (isa == Isa::best && cpu::has_ifma && n >= least_wide) return ifma::miller_values(pairs, n, apart, values, in_subgroup);
+#endif
+  (void)isa;
+  scalar_miller_values(pairs, n, apart, values, in_subgroup);
+}
+
+}  // namespace hp
