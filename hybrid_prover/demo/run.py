@@ -24,7 +24,7 @@ from prover_core.errors import InvalidInputError, VerificationError
 from prover_core.groth16 import verify
 from prover_core.types import Digest
 
-from .baseline import prove_sequentially, warm
+from .baseline import Sequential
 from .circuits import DemoCircuit, load_circuits
 from .measure import Row
 from .pipeline import prove_pipelined
@@ -79,8 +79,9 @@ class Demo:
     def __init__(self, config: DemoConfig, output: Output, circuits: dict[str, DemoCircuit], scratch: Path) -> None:
         self.config, self.output, self.circuits, self.scratch = config, output, circuits, scratch
         self.placement = Placement[config.placement.upper()]
-        self.one_thread: Backend = select(threads=1).backend
-        self.all_cores: Backend = select().backend
+        self.backend: Backend = select().backend
+        self.one_thread = Sequential(circuits, select(threads=1).backend, scratch)
+        self.all_cores = Sequential(circuits, self.backend, scratch)
         self.fleet = Fleet()
         self.edges: list[ProverClient] = []
         self.digests: dict[str, Digest] = {}
@@ -133,12 +134,12 @@ class Demo:
         results = []
         for at, job in enumerate(work.jobs):
             row = self.row(job)
-            for name, backend, times in (
+            for name, sequential, times in (
                 ("1 thread", self.one_thread, row.one_thread),
                 ("all cores", self.all_cores, row.all_cores),
             ):
                 board.title(f"repetition {number}, {job.name}, sequentially on {name}")
-                times.append(await asyncio.to_thread(prove_sequentially, job, self.circuits, backend, self.scratch))
+                times.append(await asyncio.to_thread(sequential.prove, job))
             board.title(f"repetition {number}, {job.name}, pipelined")
             seconds, result = await self.pipelined(job, number + at, board)
             row.pipelined.append(seconds)
@@ -176,7 +177,7 @@ class Demo:
                 leaves = []
                 for segment, expected, leaf in zip(job.segments, job.publics, result.leaves, strict=True):
                     key = self.circuits[segment.circuit_name].key.verification_key
-                    verify(key, leaf.proof, leaf.public_signals, self.all_cores)
+                    verify(key, leaf.proof, leaf.public_signals, self.backend)
                     if leaf.public_signals != tuple(expected):
                         raise VerificationError(f"{job.name}: a segment's public signals are not those executed")
                     leaves.append(Leaf(segment.circuit_name, leaf.public_signals))
@@ -224,8 +225,8 @@ async def _measure(demo: Demo) -> None:
     singles, wholes = works[: config.repetitions], works[config.repetitions : 2 * config.repetitions]
     with Board(output) as board:
         board.title("warming up")
-        for backend in (demo.one_thread, demo.all_cores):
-            await asyncio.to_thread(warm, singles[0].jobs, demo.circuits, backend, demo.scratch)
+        for sequential in (demo.one_thread, demo.all_cores):
+            await asyncio.to_thread(sequential.warm, singles[0].jobs)
         for turn, work in enumerate(works[2 * config.repetitions :]):
             await demo.at_once(work, board, turn)  # so that each edge meets every kind
         for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
@@ -245,7 +246,7 @@ def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) ->
     facts: dict[str, object] = {
         "cores": usable_cores(),
         "cpu": cpu_model(),
-        "device": demo.all_cores.device,
+        "device": demo.backend.device,
         "placement": demo.config.placement,
         "repetitions": demo.config.repetitions,
         "proofs_verified": checked,
