@@ -60,6 +60,10 @@ class EdgeConfig:
     worker_threads: int = 0
     """Threads one worker may use to make a proof itself (placement private); 0 shares the cores between the workers."""
 
+    backend: str = "cpu"
+    """What workers compute with: `cpu`, `cuda` (each worker opens the device for itself) or `reference`; empty takes
+    the fastest there is. Row checks are small work, for which the processor is the right device."""
+
     worker_memory: int = 8 * GIB
     """Private memory one worker may allocate; mapped keys do not count. Beyond it the segment fails, not the daemon."""
 

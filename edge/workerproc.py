@@ -134,8 +134,8 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m edge.workerproc MEMORY_BYTES THREADS`: serves until standard input ends."""
-    memory, threads = int(arguments[0]), int(arguments[1])
+    """`python -m edge.workerproc MEMORY_BYTES THREADS BACKEND`: serves until standard input ends."""
+    memory, threads, backend = int(arguments[0]), int(arguments[1]), arguments[2]
     _confine(memory)
     frames_in, frames_out = _own_streams()
 
@@ -143,7 +143,7 @@ def main(arguments: list[str]) -> int:
         frames_out.write(frame)
         frames_out.flush()
 
-    selection = select(None, threads)
+    selection = select(backend or None, threads)
     worker = Worker(selection.backend, send, memory=memory)
     send(pack({"event": "ready", "backend": selection.backend.name, "reason": selection.reason}))
     while frame := read(frames_in):

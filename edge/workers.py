@@ -66,7 +66,7 @@ class _Process:
         path = os.pathsep.join(p for p in (source, os.environ.get("PYTHONPATH", "")) if p)
         environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "edge.workerproc", str(config.worker_memory), str(threads),
+            sys.executable, "-m", "edge.workerproc", str(config.worker_memory), str(threads), config.backend,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
         )  # fmt: skip
         worker = cls(process)

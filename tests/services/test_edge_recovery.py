@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import sys
 from pathlib import Path
 
+import grpc.aio
 import pytest
 from edge_support import (
     PRIVATE,
+    EdgeStubs,
     Sample,
     cutting_proxy,
     edge_config,
@@ -297,22 +301,75 @@ async def test_a_segment_that_needs_too_much_memory_fails_by_itself(
     tmp_path: Path, backend: Backend, samples: tuple[Sample, Sample]
 ) -> None:
     def wide(c: Circuit) -> None:
-        """Inputs of 8 MiB: Python integers and vectors of them need many times that."""
-        xs = c.private("xs", 1 << 18)
+        """Inputs of 2 MiB: Python integers and vectors of them need many times that."""
+        xs = c.private("xs", 1 << 16)
         c.output("out", xs[0] * xs[1])
 
     sample = make(tmp_path, backend, "wide", wide)
     async with running_edge(edge_config(tmp_path / "edge", workers=1, worker_threads=1)) as (daemon, _):
         status = Path(f"/proc/{daemon.core.pool.pids()[0]}/status").read_text()
         idle = next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmData"))
-    config = edge_config(tmp_path / "edge", workers=1, worker_threads=1, worker_memory=idle + (48 << 20))
+    config = edge_config(tmp_path / "edge", workers=1, worker_threads=1, worker_memory=idle + (10 << 20))
     async with running_edge(config) as (_, stubs):
         await stubs.register(samples[1])
         await stubs.register(sample)
-        big = await stubs.submit(sample.segment(xs=[2**250] * (1 << 18)))
+        big = await stubs.submit(sample.segment(xs=[2**250] * (1 << 16)))
         small = await stubs.submit(samples[1].segment(n=4, pq=[2, 2]))
         job = await stubs.ended(big.job_id)
         assert job.state == job_pb2.JOB_STATE_FAILED
         assert reason_of(job.segments[0].error).reason in ("WORKER_MEMORY", "WORKER_DIED", "WITNESS_PROGRAM_FAILED")
         uploading = job_pb2.SEGMENT_STATE_UPLOADING
         assert (await stubs.until(small.job_id, lambda j: j.segments[0].state == uploading)).segments
+
+
+async def test_two_edges_with_the_same_job_end_with_the_same_proofs(
+    tmp_path: Path, samples: tuple[Sample, Sample], backend: Backend
+) -> None:
+    sample = samples[0]
+    segments = [sample.segment(a=11, x=x) for x in range(3)]
+    async with (
+        running_cloud(tmp_path / "cloud") as cloud,
+        running_edge(edge_config(tmp_path / "a", cloud.target, workers=1)) as (_, a),
+        running_edge(edge_config(tmp_path / "b", cloud.target, workers=1)) as (_, b),
+    ):
+        await asyncio.gather(a.register(sample), b.register(sample))
+        jobs = await asyncio.gather(a.submit(*segments), b.submit(*segments))
+        assert jobs[0].job_id == jobs[1].job_id
+        proofs = [await stubs.proved(jobs[0].job_id, backend, [sample.key] * 3) for stubs in (a, b)]
+        assert proofs[0] == proofs[1] == [sample.publics(a=11, x=x) for x in range(3)]
+
+
+async def test_an_edge_killed_outright_finishes_its_jobs_when_it_comes_back(
+    tmp_path: Path, samples: tuple[Sample, Sample], backend: Backend
+) -> None:
+    sample = samples[0]
+    script = (
+        "import sys; from pathlib import Path; from edge.config import EdgeConfig; from edge.daemon import main; "
+        "main(EdgeConfig(listen='127.0.0.1:0', cloud=sys.argv[2], state_dir=Path(sys.argv[1]), chunk_wires=64))"
+    )
+    async with running_cloud(tmp_path / "cloud") as cloud, cutting_proxy(cloud.target) as proxy:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", script, str(tmp_path / "edge"), proxy.address, stderr=asyncio.subprocess.PIPE
+        )
+        assert process.stderr is not None
+        while b"edge serves" not in (line := await asyncio.wait_for(process.stderr.readline(), 30)):
+            assert line
+        target = json.loads(line)["target"]
+        async with grpc.aio.insecure_channel(target) as channel:
+            stubs = EdgeStubs(channel)
+            await stubs.register(sample)
+            first = await stubs.submit(sample.segment(a=1, x=1))
+            await stubs.proved(first.job_id, backend, [sample.key])
+            proxy.budgets = [20_000, *[0] * 50]
+            job = await stubs.submit(*(sample.segment(a=2, x=x) for x in range(4)))
+            async with asyncio.timeout(30):
+                while not proxy.cuts:
+                    await asyncio.sleep(0.01)
+        os.kill(process.pid, signal.SIGKILL)
+        await process.stderr.read()
+        await process.wait()
+        proxy.budgets = []
+        async with running_edge(edge_config(tmp_path / "edge", proxy.address)) as (_, stubs):
+            publics = await stubs.proved(job.job_id, backend, [sample.key] * 4)
+            assert publics == [sample.publics(a=2, x=x) for x in range(4)]
+            assert await stubs.proved(first.job_id, backend, [sample.key]) == [sample.publics(a=1, x=1)]
