@@ -62,11 +62,11 @@ class UnitWeight:
 class CircuitTranscript:
     """Mirrors `Transcript` call by call. Rows: 612 a permutation, 295 or 433 for a squeezed element's challenges."""
 
-    def __init__(self, c: Circuit, field: EmulatedField) -> None:
+    def __init__(self, c: Circuit, field: EmulatedField, domain: int = DOMAIN) -> None:
         self.c = c
         self.field = field
         self.permutations = 0
-        self._state = [c.constant(DOMAIN), *(c.constant(0) for _ in range(RATE))]
+        self._state = [c.constant(domain), *(c.constant(0) for _ in range(RATE))]
         self._absorbed = 0
         self._squeezed = 0
         self._short: list[Bit] | None = None

@@ -237,21 +237,18 @@ def signed_sum(c: Circuit, table: list[tuple[Point, Point]], scalars: list[list[
 
 
 @gadget
-def times_bits(c: Circuit, p: Point, bits: list[Bit], half: Point) -> Point:
-    """h p for h < 2^n given by its bits, where `half`, found by the prover, is proven to be p / 2.
+def times_bits(c: Circuit, p: Point, bits: list[Bit]) -> Point:
+    """2 h p for h < 2^n given by its bits: (2 h + 1) p - p; n = 128: 64 * 14 + 10 rows.
 
-    h p = (2 h - 2^n + 1) half + (2^n - 1) half. Multiples k of half with 1 <= k < 2^130 < q meet no exceptional case;
-    the last step refuses h = 0. n = 128: 4 + 6 + 64 * 15 + 4 rows.
+    The accumulator is k p with 1 <= k < 2^130 < q and meets no exceptional case; the last step refuses h = 0.
     """
-    doubled = double(c, half)
-    assert_same(c, doubled, p, "half of the point")
     padded = list(bits) if len(bits) % 2 == 0 else [*bits, Bit.trust(c.constant(0))]
-    thrice = triple(c, half)
-    total = half
+    thrice = triple(c, p)
+    total = p
     for i in reversed(range(0, len(padded), 2)):
-        total = _binary_step(c, total, half, thrice, padded[i], padded[i + 1])
-    # total = 2^n half + (2 h - 2^n + 1) half = (2 h + 1) half
-    return add_distinct(c, total, negate(half))
+        total = _binary_step(c, total, p, thrice, padded[i], padded[i + 1])
+    # total = 2^n p + (2 h - (2^n - 1)) p
+    return add_distinct(c, total, negate(p))
 
 
 @gadget
