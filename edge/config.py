@@ -9,6 +9,8 @@ from pathlib import Path
 from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import MAX_CHUNK_WIRES
 
+from .logs import LEVELS
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -100,6 +102,9 @@ class EdgeConfig:
     stop_seconds: float = 10.0
     """How long open calls may go on when the daemon is told to stop."""
 
+    log_level: str = "info"
+    """Least severe level logged: `debug`, `info`, `warning` or `error`."""
+
     def __post_init__(self) -> None:
         host, _ = split_address(self.listen, "listen")
         if not is_loopback(host):
@@ -111,6 +116,8 @@ class EdgeConfig:
         split_address(self.cloud, "cloud")
         if not 0 < len(self.name) <= 128:
             raise InvalidInputError("name needs 1 to 128 characters", field="name")
+        if self.log_level not in LEVELS:
+            raise InvalidInputError(f"log_level is one of {', '.join(LEVELS)}", field="log_level")
         if self.worker_threads < 0:
             raise InvalidInputError("worker_threads cannot be negative", field="worker_threads")
         if not 64 <= self.chunk_wires <= MAX_CHUNK_WIRES:

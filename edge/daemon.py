@@ -154,5 +154,5 @@ async def serve(config: EdgeConfig) -> None:
 
 def main(config: EdgeConfig) -> None:
     """`serve` with logs on standard error; what the command line calls."""
-    logs.configure()
+    logs.configure(config.log_level)
     asyncio.run(serve(config))

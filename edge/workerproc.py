@@ -13,23 +13,29 @@ import resource
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import structlog
+
 from hybrid_prover.v1 import job_pb2
 from hybrid_prover.wire import leaf_to_wire
 from prover_core.backend import Backend, select
-from prover_core.errors import StreamOrderError
+from prover_core.errors import ProverError, StreamOrderError
 from prover_core.groth16 import StreamingProver
 from prover_core.types import FrVector
 from prover_core.witness import RowChecker, WireSlice
 
+from . import logs
 from .chunkfile import RECORD_NUMBERS, ChunkRecord, ChunkWriter
 from .circuitfiles import CircuitCache, CircuitFiles, LoadedCircuit
 from .frames import Head, pack, read
 from .model import Placement
 from .status import failure_of
+
+log = structlog.get_logger("edge.worker")
 
 _PR_SET_PDEATHSIG = 1
 
@@ -56,6 +62,9 @@ class Worker:
             else:
                 self._segment(circuit, head, body)
         except Exception as e:
+            if not isinstance(e, (ProverError, MemoryError)):
+                # Where it broke, without what it says: the text may hold values of the witness.
+                log.error("task broke", kind=type(e).__name__, where=traceback.format_tb(e.__traceback__)[-3:])
             metadata = {} if index is None else {"segment": str(index)}
             name = getattr(e, "field", "")
             of_inputs = head.get("stage") == "witness" and name not in ("", "inputs")
@@ -134,9 +143,10 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m edge.workerproc MEMORY_BYTES THREADS BACKEND`: serves until standard input ends."""
+    """`python -m edge.workerproc MEMORY_BYTES THREADS BACKEND LOG_LEVEL`: serves until standard input ends."""
     memory, threads, backend = int(arguments[0]), int(arguments[1]), arguments[2]
     _confine(memory)
+    logs.configure(arguments[3])
     frames_in, frames_out = _own_streams()
 
     def send(frame: bytes) -> None:
@@ -147,7 +157,9 @@ def main(arguments: list[str]) -> int:
     worker = Worker(selection.backend, send, memory=memory)
     send(pack({"event": "ready", "backend": selection.backend.name, "reason": selection.reason}))
     while frame := read(frames_in):
-        worker.handle(*frame)
+        ids = {"job_id": frame[0].get("job"), "segment": frame[0].get("segment")}
+        with structlog.contextvars.bound_contextvars(**{k: v for k, v in ids.items() if v is not None}):
+            worker.handle(*frame)
     return 0
 
 

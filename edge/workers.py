@@ -67,6 +67,7 @@ class _Process:
         environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "edge.workerproc", str(config.worker_memory), str(threads), config.backend,
+            config.log_level,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
         )  # fmt: skip
         worker = cls(process)
