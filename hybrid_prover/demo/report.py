@@ -35,7 +35,8 @@ def table(rows: Sequence[Row], cores: int) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=0,
+        show_edge=False,
         show_lines=True,
     )
     shown.add_column("operation", no_wrap=True)
