@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from typing import Any
 
@@ -104,6 +103,12 @@ class Uplink:
             except (grpc.aio.AioRpcError, grpc.aio.UsageError, asyncio.InvalidStateError) as e:
                 reason = f"{e.code().name}: {e.details()}" if isinstance(e, grpc.aio.AioRpcError) else repr(e)
                 log.warning("uplink broke", cloud=self._config.cloud, error=reason)
+            except asyncio.CancelledError:
+                # gRPC raises this for a call that was cancelled on this side, too.
+                task = asyncio.current_task()
+                if task is None or task.cancelling():
+                    raise
+                log.warning("uplink broke", cloud=self._config.cloud, error="the call was cancelled")
             except Exception as e:
                 # A fault of ours must not cost more than the connection.
                 log.error("uplink broke", cloud=self._config.cloud, error=repr(e), exc_info=e)
@@ -219,13 +224,11 @@ class Uplink:
         while True:
             reading = asyncio.ensure_future(call.read())
             limit = DRAIN_SECONDS if self._draining is not None else None
-            waiting = {reading} if writer.done() and self._draining is not None else {reading, writer}
-            await asyncio.wait(waiting, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({reading, writer}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             if not reading.done():
                 reading.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await reading
-                if writer.done() and not writer.cancelled():
+                await asyncio.gather(reading, return_exceptions=True)
+                if writer.done():
                     writer.result()
                 return
             answer = reading.result()
@@ -235,10 +238,9 @@ class Uplink:
                     log.warning("uplink ended", cloud=self._config.cloud, error=f"{code.name}: {await call.details()}")
                 return
             if answer.HasField("draining"):
+                # The machine gives out nothing more; what the cloud still finishes is heard until it ends the stream.
                 self._draining = answer.draining.retry_after_millis / 1e3
                 self._core.apply(self._core.machine.draining())
-                writer.cancel()
-                await asyncio.gather(writer, return_exceptions=True)
                 log.info("cloud is draining", cloud=self._config.cloud, retry_in=self._draining)
             else:
                 self._take(answer)
