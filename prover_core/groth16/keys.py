@@ -25,7 +25,7 @@ _BLOCK: Final = 1 << 18
 
 
 def _words(*coordinates: int) -> bytes:
-    return b"".join(c.to_bytes(32, "big") for c in coordinates)
+    return b"".join([c.to_bytes(32, "big") for c in coordinates])
 
 
 def _g1_bytes(p: G1Point) -> bytes:
@@ -46,7 +46,8 @@ class Proof:
 
     def to_bytes(self) -> bytes:
         """256 bytes: A, B, C as Ethereum's precompile 8 takes them (EIP-197: big-endian, x1 before x0)."""
-        return _g1_bytes(self.a) + _g2_bytes(self.b) + _g1_bytes(self.c)
+        a, b, c = self.a, self.b, self.c
+        return _words(a.x, a.y, b.x[1], b.x[0], b.y[1], b.y[0], c.x, c.y)
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> Self:

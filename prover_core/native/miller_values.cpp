@@ -1,8 +1,12 @@
 // Chooses who computes Miller values, and computes them one element at a time where nothing wider can.
 #include "miller_values.hpp"
 
+#include <vector>
+
 #include "cpu.hpp"
+#include "msm_engine.hpp"
 #include "pairing.hpp"
+#include "pool.hpp"
 #ifdef HP_IFMA
 #include "ifma/pairing8.hpp"
 #endif
@@ -54,6 +58,30 @@ void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, 
 #endif
   (void)isa;
   scalar_miller_values(pairs, n, apart, values, in_subgroup);
+}
+
+G1Affine combine(const G1Affine* p, const SplitScalar* k, size_t n, unsigned threads, Isa isa) {
+#ifdef HP_IFMA
+  if (isa == Isa::best && cpu::has_ifma && n >= least_wide) {
+    std::vector<G1> parts((n + miller_pairs - 1) / miller_pairs);
+    parallel_for(parts.size(), threads, [&](size_t i) {
+      const size_t first = i * miller_pairs;
+      parts[i] = ifma::combine(p + first, k + first, std::min(miller_pairs, n - first));
+    });
+    for (size_t i = 1; i < parts.size(); i++) parts[0].add(parts[i]);
+    return parts[0].to_affine();
+  }
+#endif
+  if (n < least_wide) {
+    G1 r = G1::infinity();
+    for (size_t i = 0; i < n; i++) r.add(scaled(p[i], k[i]));
+    return r.to_affine();
+  }
+  std::vector<uint64_t> canonical(4 * n);
+  for (size_t i = 0; i < n; i++) k[i].value().to_canonical(&canonical[4 * i]);
+  const auto engine = make_msm<Fq>(reinterpret_cast<const unsigned char*>(p), n, threads, isa);
+  engine->add(0, reinterpret_cast<const unsigned char*>(canonical.data()), n);
+  return engine->finish();
 }
 
 }  // namespace hp

@@ -42,6 +42,9 @@ inline constexpr size_t miller_pairs = 8 * miller_group;
 /// in_subgroup[i] says whether b has order r; where not, the value that it went into means nothing.
 void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup, Isa isa);
 
+/// The sum of k_i p_i over n points on the curve, infinity included.
+G1Affine combine(const G1Affine* p, const SplitScalar* k, size_t n, unsigned threads, Isa isa);
+
 /// Pairs in each group of a call with n pairs: n shared among eight, all but the last equally long.
 inline size_t group_size(size_t n) { return (n + 7) / 8; }
 

@@ -1,6 +1,7 @@
 #include "proof_batch.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "msm_engine.hpp"
 #include "pairing.hpp"
@@ -26,13 +27,26 @@ bool decode_fq(const unsigned char* bytes, Fq& out) {
   return is_canonical<params::FqParams>(limbs);
 }
 
-/// sum of scalars[i] points[i], in Montgomery form.
+/// More points than this are worth buckets.
+constexpr size_t most_interleaved = 128;
+
+/// The sum of scalars[i] points[i], scalars in Montgomery form. Few points: windows of four bits that share their doublings
+/// (Straus), 252 + 78 n additions.
 G1Affine sum(const G1Affine* points, const Fr* scalars, size_t n, unsigned threads, Isa isa) {
   std::vector<uint64_t> canonical(4 * n);
   for (size_t i = 0; i < n; i++) scalars[i].to_canonical(&canonical[4 * i]);
-  if (n <= 4) {
+  if (n <= most_interleaved) {
+    std::vector<std::array<G1, 16>> multiples(n);
+    for (size_t i = 0; i < n; i++) {
+      multiples[i][0] = G1::infinity();
+      for (int k = 1; k < 16; k++) (multiples[i][k] = multiples[i][k - 1]).add(points[i]);
+    }
     G1 r = G1::infinity();
-    for (size_t i = 0; i < n; i++) r.add(G1::from(points[i]).times_vartime(&canonical[4 * i], 254));
+    for (unsigned bit = 256; bit > 0;) {
+      bit -= 4;
+      for (int k = 0; k < 4; k++) r = r.twice();
+      for (size_t i = 0; i < n; i++) r.add(multiples[i][canonical[4 * i + bit / 64] >> (bit % 64) & 15]);
+    }
     return r.to_affine();
   }
   const auto engine = make_msm<Fq>(reinterpret_cast<const unsigned char*>(points), n, threads, isa);
@@ -143,15 +157,18 @@ bool ProofBatch::holds(size_t first, size_t last) {
   if (first > last || last > size()) throw std::invalid_argument("the range leaves the batch");
   std::lock_guard lock(mutex_);
   const size_t l = key_.n_public();
-  std::vector<Fr> scalars(last - first, Fr::zero()), ic(l + 1, Fr::zero());
+  std::vector<Fr> ic(l + 1, Fr::zero());
+  std::vector<G1Affine> c(last - first, G1Affine::infinity());
+  std::vector<SplitScalar> scalars(last - first);
   for (size_t i = first; i < last; i++) {
     if (!proofs_[i].well_formed) continue;
-    scalars[i - first] = rho_[i];
+    c[i - first] = c_[i];
+    scalars[i - first] = proofs_[i].pair.scalar;
     ic[0] += rho_[i];
     for (size_t j = 0; j < l; j++) ic[j + 1] += rho_[i] * publics_[i * l + j];
   }
   const G1Affine p[3] = {sum(&key_.alpha, ic.data(), 1, threads_, isa_), sum(key_.ic.data(), ic.data(), l + 1, threads_, isa_),
-                         sum(c_.data() + first, scalars.data(), last - first, threads_, isa_)};
+                         combine(c.data(), scalars.data(), c.size(), threads_, isa_)};
   const G2Affine q[3] = {key_.beta, key_.gamma, key_.delta};
   return pairing::final_exponentiation(proofs_product(first, last) * pairing::miller_product(p, q, 3)).is_one();
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <memory>
 
+#include "ifma/combine8.hpp"
 #include "ifma/miller8.hpp"
 #include "ifma/scale8.hpp"
 
@@ -29,17 +30,22 @@ struct Workspace {
   std::vector<Fq12x8> f;
   std::vector<Fq8> inverses, prefix;
   Scaler8 scaler;
+  Combiner8 combiner;
   Miller8 loops;
 };
+
+Workspace& workspace() {
+  thread_local std::unique_ptr<Workspace> kept;
+  if (!kept) kept = std::make_unique<Workspace>();
+  return *kept;
+}
 
 }  // namespace
 
 void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup) {
   static const ScaledPair nobody = {G1Affine::load(params::g1_generator), G2Affine::load(params::g2_generator), {{0, 0}}, false};
   if (n == 0) return;
-  thread_local std::unique_ptr<Workspace> kept;
-  if (!kept) kept = std::make_unique<Workspace>();
-  Workspace& w = *kept;
+  Workspace& w = workspace();
   const size_t rows = group_size(n);
   w.scaling.resize(rows);
   w.miller.resize(rows);
@@ -90,6 +96,30 @@ void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, 
   }
   if (!apart)
     for (size_t g = 0; g * rows < n; g++) values[g] = w.f[0].lane_up_to_scale(int(g));
+}
+
+G1 combine(const G1Affine* p, const SplitScalar* k, size_t n) {
+  static const G1Affine anybody = G1Affine::load(params::g1_generator);
+  Workspace& w = workspace();
+  const size_t rows = group_size(n);
+  w.scaling.resize(rows);
+  std::vector<__mmask8> present(rows);
+  for (size_t r = 0; r < rows; r++) {
+    const void* from[8];
+    alignas(64) u64 words[2][8];
+    for (size_t i = 0; i < 8; i++) {
+      const size_t at = i * rows + r;
+      const bool there = at < n && !p[at].is_infinity();
+      from[i] = there ? p + at : &anybody;
+      for (int h = 0; h < 2; h++) words[h][i] = there ? k[at].k[h] : 0;
+      present[r] |= __mmask8(there << i);
+    }
+    load(from, w.scaling[r].x, w.scaling[r].y);
+    w.scaling[r].k = _mm512_load_si512(words[0]);
+    w.scaling[r].l = _mm512_load_si512(words[1]);
+  }
+  w.scaler.tabulate(w.scaling.data(), rows);
+  return w.combiner.sum(w.scaling.data(), present.data(), rows);
 }
 
 }  // namespace hp::ifma

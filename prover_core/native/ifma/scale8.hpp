@@ -41,8 +41,8 @@ struct ScaleRow {
 /// Scales rows in place. Scratch is kept between calls.
 class Scaler8 {
  public:
-  /// x, y of each row: affine points of order r, below 2.34 q; k and l any 64 bits.
-  void scale(ScaleRow* rows, size_t n) {
+  /// Fills in the odd multiples of x, y of each row, affine points of order r below 2.34 q; leaves 15 times them there.
+  void tabulate(ScaleRow* rows, size_t n) {
     if (values_.size() < n) values_.resize(n), prefix_.resize(n), px_.resize(n), py_.resize(n);
     const Fq8 beta = everywhere(Fq::raw(params::g1_beta));
     for (size_t r = 0; r < n; r++) rows[r].odd[0] = {rows[r].x, rows[r].y, Fq8::mul(rows[r].x, beta)};
@@ -54,6 +54,11 @@ class Scaler8 {
       add(rows, n);
       for (size_t r = 0; r < n; r++) rows[r].odd[i] = {rows[r].x, rows[r].y, Fq8::mul(rows[r].x, beta)};
     }
+  }
+
+  /// x, y of each row, as for `tabulate`, times its scalars; k and l any 64 bits.
+  void scale(ScaleRow* rows, size_t n) {
+    tabulate(rows, n);
     for (size_t r = 0; r < n; r++) {
       rows[r].x = rows[r].odd[0].x, rows[r].y = rows[r].odd[0].y;
       px_[r] = rows[r].odd[0].beta_x, py_[r] = rows[r].odd[0].y;
