@@ -15,6 +15,9 @@ NB_MODULE(_native, m) {
 #ifdef HP_BIND_PAIRING
   hp::bind_pairing(m);
 #endif
+#ifdef HP_BIND_ASSEMBLY
+  hp::bind_assembly(m);
+#endif
 #ifdef HP_BIND_TAPE
   hp::bind_tape(m);
 #endif
