@@ -27,7 +27,7 @@ class PairAdder {
  public:
   /// All pairs must be disjoint. Equal or opposite points in a pair are found by the shared product being zero, and then
   /// only; the round is repeated with every lane examined. True if a sum came out as infinity where no lane was before.
-  /// `meanwhile(i)` is called once for each pair, i = 0, 1, …: a place to fetch what is needed next from memory.
+  /// `meanwhile()` is called once for each pair: a place to fetch what is needed next from memory.
   template <class Meanwhile>
   bool add(Row<E>* rows, std::vector<Pair>& pairs, const Meanwhile& meanwhile) {
     if (pairs.empty()) return false;
@@ -113,7 +113,7 @@ class PairAdder {
   template <class Meanwhile>
   [[gnu::noinline]] void finish(Row<E>* rows, const std::vector<Pair>& pairs, E chain[2], const Meanwhile& meanwhile) {
     for (size_t i = pairs.size(); i-- > 0;) {
-      meanwhile(pairs.size() - 1 - i);
+      meanwhile();
       const Pair& p = pairs[i];
       Row<E>&l = rows[p.left], &r = rows[p.right];
       E& acc = chain[i & 1];
@@ -124,8 +124,8 @@ class PairAdder {
         dy = E::select(p.doubled, dy, E::triple(E::sqr(l.x)));
       }
       const E slope = E::mul(dy, inverse);
-      const E x = E::minus_two(E::sqr(slope), l.x, r.x);
-      const E y = E::minus(E::mul(slope, E::template sub<3>(l.x, x)), l.y);
+      const E x = E::minus_two(E::sqr_raw(slope), l.x, r.x);
+      const E y = E::minus(E::mul_raw(slope, E::template sub<3>(l.x, x)), l.y);
       if (p.may_be_blank) {
         E rx = E::select(p.left_blank, x, r.x), ry = E::select(p.left_blank, y, r.y);
         rx = E::select(p.right_blank, rx, l.x), ry = E::select(p.right_blank, ry, l.y);

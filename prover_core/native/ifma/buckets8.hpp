@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "ifma/affine8.hpp"
+#include "ifma/scratch.hpp"
 #include "ifma/wide.hpp"
 
 HP_WIDE_BEGIN
@@ -20,7 +21,7 @@ struct Stored {
   u64 x[E::words], y[E::words];
 };
 
-/// Reference to a point: index, sign, and whether the index is into the bases or into stored points.
+/// Reference to a point: index, sign, and whether the index is into the prepared points or into stored points.
 inline constexpr std::uint32_t negative_bit = 1u << 31, stored_bit = 1u << 30, index_mask = stored_bit - 1;
 
 /// Points to be summed into one bucket: references [first, first + count).
@@ -31,12 +32,13 @@ struct List {
 template <class E>
 class BucketSummer {
  public:
-  /// `bases`: packed affine points of E::base_bytes each.
-  explicit BucketSummer(const std::uint8_t* bases) : bases_(bases) {}
+  BucketSummer() : rows_(size_t(slots) * capacity) {}
 
-  /// buckets[list.bucket] = sum of its list, for every list (each bucket at most once). References with stored_bit point into
-  /// `stored`, which may be `buckets` themselves.
-  void sum(const std::uint32_t* references, std::vector<List>& lists, const Stored<E>* stored, Stored<E>* buckets) {
+  /// buckets[list.bucket] = sum of its list, for every list (each bucket at most once). References are into `points`, as
+  /// E::prepare writes them, or, with stored_bit, into `stored`, which may be `buckets` themselves.
+  void sum(const std::uint8_t* points, const std::uint32_t* references, const std::vector<List>& lists,
+           const Stored<E>* stored, Stored<E>* buckets) {
+    points_ = points;
     std::vector<List> pieces;
     std::vector<Stored<E>> partial;
     std::vector<List> split;  // first, count into `partial`
@@ -59,7 +61,7 @@ class BucketSummer {
     if (split.empty()) return;
     std::vector<std::uint32_t> again(extra);
     for (std::uint32_t i = 0; i < extra; i++) again[i] = stored_bit | i;
-    sum(again.data(), split, partial.data(), buckets);
+    sum(nullptr, again.data(), split, partial.data(), buckets);
   }
 
  private:
@@ -68,10 +70,13 @@ class BucketSummer {
   static constexpr std::uint32_t longest = 64;
   /// Rows loaded a round: as many additions share one inversion.
   static constexpr std::uint32_t group_rows = 256;
+  /// Groups at different heights of their trees, up to log2 `longest` of them and one beginning; and the rows of one.
+  static constexpr std::uint32_t slots = 7, capacity = group_rows + longest;
 
+  /// Eight lists, a lane each, in rows row .. row + count.
   struct Set {
     std::uint32_t row, count;
-    std::uint32_t bucket[8];
+    std::uint32_t bucket[8], first[8], lengths[8];
     bool ragged;
   };
   struct Group {
@@ -79,30 +84,28 @@ class BucketSummer {
     std::uint32_t stride = 0, height = 0;
   };
 
-  const std::uint8_t* bases_;
+  const std::uint8_t* points_ = nullptr;
+  Scratch<Row<E>> rows_;
   PairAdder<E> adder_;
-  std::vector<Row<E>> rows_;
   Group staged_;
-  std::vector<std::uint32_t> lanes_;
-  size_t staged_rows_ = 0;
+  size_t next_set_ = 0;         // where prefetching stands in the staged group
+  std::uint32_t next_row_ = 0;
 
   void run(const std::uint32_t* references, std::vector<List>& pieces, const Stored<E>* stored, Stored<E>* buckets,
            Stored<E>* partial) {
     order_by_length(pieces);
-    constexpr std::uint32_t slots = 7, capacity = group_rows + longest;
-    rows_.resize(size_t(slots) * capacity);
-    lanes_.resize(8 * size_t(capacity));
+    Row<E>* rows = rows_.get();
     Group groups[slots];
     std::vector<Pair> pairs;
     size_t next = 0;
-    stage(references, pieces, next);
+    stage(pieces, next);
     for (;;) {
       bool busy = false;
       pairs.clear();
       for (std::uint32_t s = 0; s < slots; s++) {
         Group& g = groups[s];
         if (g.sets.empty() && !staged_.sets.empty()) {
-          load(g, rows_.data() + size_t(s) * capacity, stored);
+          load(g, rows + size_t(s) * capacity, references, stored);
         }
         if (g.sets.empty()) continue;
         busy = true;
@@ -111,8 +114,8 @@ class BucketSummer {
             pairs.push_back({s * capacity + set.row + r, s * capacity + set.row + r + g.stride, set.ragged, 0, 0, 0, 0});
       }
       if (!busy) return;
-      stage(references, pieces, next);
-      const bool cancelled = adder_.add(rows_.data(), pairs, [&](size_t row) { prefetch(row, stored); });
+      stage(pieces, next);
+      const bool cancelled = adder_.add(rows, pairs, [&] { prefetch(references, stored); });
       for (std::uint32_t s = 0; s < slots; s++) {
         Group& g = groups[s];
         if (g.sets.empty()) continue;
@@ -120,7 +123,7 @@ class BucketSummer {
           for (Set& set : g.sets) set.ragged = true;
         g.stride *= 2;
         if (g.stride >= g.height) {
-          for (const Set& set : g.sets) store_set(set, rows_[size_t(s) * capacity + set.row], buckets, partial);
+          for (const Set& set : g.sets) store_set(set, rows[size_t(s) * capacity + set.row], buckets, partial);
           g.sets.clear();
         }
       }
@@ -136,65 +139,70 @@ class BucketSummer {
     pieces.swap(sorted);
   }
 
-  /// Chooses the next group's sets and lists which point goes to which lane, if none is staged yet.
-  void stage(const std::uint32_t* references, const std::vector<List>& pieces, size_t& next) {
+  /// Chooses the next group's sets, if none is staged yet.
+  void stage(const std::vector<List>& pieces, size_t& next) {
     if (!staged_.sets.empty() || next >= pieces.size()) return;
     staged_.stride = 1;
     staged_.height = 0;
     std::uint32_t used = 0;
     for (; next < pieces.size() && used < group_rows; next += 8) {
       Set set;
-      const List* lists = pieces.data() + next;
       const size_t there = std::min<size_t>(8, pieces.size() - next);
-      set.row = used;
-      set.count = lists[0].count;
-      set.ragged = there < 8 || lists[7].count < set.count;
-      std::uint32_t* lanes = lanes_.data() + 8 * size_t(used);
       for (size_t i = 0; i < 8; i++) {
-        set.bucket[i] = i < there ? lists[i].bucket : nobody;
-        const std::uint32_t n = i < there ? lists[i].count : 0, *from = references + (n ? lists[i].first : 0);
-        for (std::uint32_t r = 0; r < n; r++) lanes[8 * size_t(r) + i] = from[r];
-        for (std::uint32_t r = n; r < set.count; r++) lanes[8 * size_t(r) + i] = absent;
+        const List l = i < there ? pieces[next + i] : List{nobody, 0, 0};
+        set.bucket[i] = l.bucket, set.first[i] = l.first, set.lengths[i] = l.count;
       }
+      set.row = used;
+      set.count = set.lengths[0];
+      set.ragged = set.lengths[7] < set.count;
       staged_.sets.push_back(set);
       staged_.height = std::max(staged_.height, set.count);
       used += set.count;
     }
-    staged_rows_ = used;
+    next_set_ = 0, next_row_ = 0;
   }
 
-  /// Asks for the points of one staged row.
-  [[gnu::always_inline]] void prefetch(size_t row, const Stored<E>* stored) const {
-    if (row >= staged_rows_) return;
-    for (size_t i = 0; i < 8; i++) {
-      const std::uint32_t ref = lanes_[8 * row + i];
+  /// The references of row r of a set; `absent` where a list is shorter.
+  [[gnu::always_inline]] static __m256i lanes(const Set& set, std::uint32_t r, const std::uint32_t* references) {
+    const __m256i row = _mm256_set1_epi32(int(r));
+    const __m256i at = _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(set.first)), row);
+    const __mmask8 there = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(set.lengths)), row);
+    return _mm256_mmask_i32gather_epi32(_mm256_set1_epi32(int(absent)), there, at, references, 4);
+  }
+
+  /// Asks for the points of the next staged row.
+  [[gnu::always_inline]] void prefetch(const std::uint32_t* references, const Stored<E>* stored) {
+    if (next_set_ >= staged_.sets.size()) return;
+    const Set& set = staged_.sets[next_set_];
+    alignas(32) std::uint32_t refs[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(refs), lanes(set, next_row_, references));
+    for (const std::uint32_t ref : refs) {
       if (ref == absent) continue;
       const char* p = ref & stored_bit ? reinterpret_cast<const char*>(stored + (ref & index_mask))
-                                       : reinterpret_cast<const char*>(bases_ + size_t(ref & index_mask) * E::base_bytes);
+                                       : reinterpret_cast<const char*>(points_ + size_t(ref & index_mask) * E::base_bytes);
       for (size_t k = 0; k < E::base_bytes; k += 64) _mm_prefetch(p + k, _MM_HINT_T1);
     }
+    if (++next_row_ == set.count) next_set_++, next_row_ = 0;
   }
 
   /// Loads the staged group's points.
-  [[gnu::noinline]] void load(Group& g, Row<E>* rows, const Stored<E>* stored) {
+  [[gnu::noinline]] void load(Group& g, Row<E>* rows, const std::uint32_t* references, const Stored<E>* stored) {
     std::swap(g, staged_);
     staged_.sets.clear();
-    staged_rows_ = 0;
     for (Set& set : g.sets)
-      for (std::uint32_t r = set.row; r < set.row + set.count; r++) set.ragged |= load_row(rows[r], &lanes_[8 * size_t(r)], stored);
+      for (std::uint32_t r = 0; r < set.count; r++) set.ragged |= load_row(rows[set.row + r], lanes(set, r, references), stored);
   }
 
   static constexpr std::uint32_t nobody = ~0u, absent = ~0u;
 
   /// True if some lane is blank.
-  [[gnu::always_inline]] bool load_row(Row<E>& row, const std::uint32_t* lanes, const Stored<E>* stored) {
-    const __m256i refs = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes));
+  [[gnu::always_inline]] bool load_row(Row<E>& row, __m256i refs, const Stored<E>* stored) {
     const __mmask8 negative = _mm256_movepi32_mask(refs);
     const __mmask8 special = _mm256_test_epi32_mask(refs, _mm256_set1_epi32(int(stored_bit)));
     const __m256i index = _mm256_maskz_and_epi32(__mmask8(~special), refs, _mm256_set1_epi32(int(index_mask)));
     alignas(64) const std::uint8_t* p[8];
     _mm512_store_si512(p, _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu32_epi64(index), E::base_bytes == 64 ? 6 : 7),
-                                           word(reinterpret_cast<u64>(bases_))));
+                                           word(reinterpret_cast<u64>(points_))));
     if (special != 0xff) E::load(row.x, row.y, p, negative);
     if (__builtin_expect(special == 0, 1)) return false;
     alignas(64) u64 t[2 * E::words][8];
@@ -202,6 +210,8 @@ class BucketSummer {
       _mm512_store_si512(t[j], row.x.limbs()[j]);
       _mm512_store_si512(t[E::words + j], row.y.limbs()[j]);
     }
+    alignas(32) std::uint32_t lanes[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), refs);
     bool blank = false;
     for (int i = 0; i < 8; i++) {
       if (!(special >> i & 1)) continue;

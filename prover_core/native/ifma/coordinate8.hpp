@@ -3,7 +3,7 @@
 // Bases lie in memory as everywhere else: affine, Montgomery 2^256. Read as Montgomery 2^260 they are x/16, y/16. The curve
 // y^2 = x^3 + b is isomorphic to y^2 = x^3 + b u^6 by (u^2 x, u^3 y), and addition does not use b (a = 0): with u = 1/4 the x
 // are right as they lie and the y want one more division by 4, which is an addition of a multiple of p and a shift. So no key
-// is ever converted or copied. `unscale` undoes it once per result.
+// is ever converted; only what one flush of the MSM needs is `prepare`d, once for all windows.
 #pragma once
 #include "fq2.hpp"
 #include "ifma/field8.hpp"
@@ -79,6 +79,9 @@ struct Prime8 {
   }
   [[gnu::always_inline]] static Prime8 mul(const Prime8& a, const Prime8& b) { return {V::mul(a.c, b.c)}; }
   [[gnu::always_inline]] static Prime8 sqr(const Prime8& a) { return {V::sqr(a.c)}; }
+  /// Limbs not carried: for `minus` and `minus_two`.
+  [[gnu::always_inline]] static Prime8 mul_raw(const Prime8& a, const Prime8& b) { return {V::mul_raw(a.c, b.c)}; }
+  [[gnu::always_inline]] static Prime8 sqr_raw(const Prime8& a) { return {V::sqr_raw(a.c)}; }
   template <u64 m>
   [[gnu::always_inline]] static Prime8 sub(const Prime8& a, const Prime8& b) {
     return {V::template sub<m>(a.c, b.c)};
@@ -114,12 +117,22 @@ struct Prime8 {
   }
   void set_lane(int i, const Scalar& s) { c.set_lane(i, s.v); }
 
+  /// Eight bases → prepared form, base_bytes each: x as it lies and y / 4, negated where `negative`, below 1.75 p.
+  static void prepare(std::uint8_t* out, const std::uint8_t* const p[8], __mmask8 negative) {
+    Word r[8];
+    for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(p[i]);
+    transpose(r);
+    quarter<P>(V::from_columns(r[4], r[5], r[6], r[7]), negative).to_columns(r + 4);
+    transpose(r);
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(out + 64 * i, r[i]);
+  }
+  /// Eight prepared points as lanes, y negated where `negative`.
   [[gnu::always_inline]] static void load(Prime8& x, Prime8& y, const std::uint8_t* const p[8], __mmask8 negative) {
     Word r[8];
     for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(p[i]);
     transpose(r);
     x.c = V::from_columns(r[0], r[1], r[2], r[3]);
-    y.c = quarter<P>(V::from_columns(r[4], r[5], r[6], r[7]), negative);
+    y.c = V::negate_where(negative, V::from_columns(r[4], r[5], r[6], r[7]));
   }
   Word* limbs() { return c.l; }
 };
@@ -138,21 +151,30 @@ struct Quadratic8 {
   /// (a0 b0 - a1 b1) + (a0 b1 + a1 b0) u, each component one reduction: 302 wide multiply-adds against 3 * 101 for Karatsuba
   /// with reductions, and fewer live registers. Components below 6 p in, below 3 p out.
   [[gnu::always_inline]] static Quadratic8 mul(const Quadratic8& a, const Quadratic8& b) {
+    Quadratic8 r = mul_raw(a, b);
+    r.c0.carry();
+    r.c1.carry();
+    return r;
+  }
+  [[gnu::always_inline]] static Quadratic8 mul_raw(const Quadratic8& a, const Quadratic8& b) {
     Word t[10];
     for (Word& x : t) x = word(0);
     V::accumulate(t, a.c0, b.c0);
     V::accumulate(t, a.c1, V::template sub<6>(V::zero(), b.c1));
     Quadratic8 r;
-    r.c0 = V::reduce(t);
+    r.c0 = V::reduce_raw(t);
     for (Word& x : t) x = word(0);
     V::accumulate(t, a.c0, b.c1);
     V::accumulate(t, a.c1, b.c0);
-    r.c1 = V::reduce(t);
+    r.c1 = V::reduce_raw(t);
     return r;
   }
   /// (a0 + a1)(a0 - a1) + 2 a0 a1 u
   [[gnu::always_inline]] static Quadratic8 sqr(const Quadratic8& a) {
     return {V::mul(V::add(a.c0, a.c1), V::template sub<6>(a.c0, a.c1)), V::mul(V::add(a.c0, a.c0), a.c1)};
+  }
+  [[gnu::always_inline]] static Quadratic8 sqr_raw(const Quadratic8& a) {
+    return {V::mul_raw(V::add(a.c0, a.c1), V::template sub<6>(a.c0, a.c1)), V::mul_raw(V::add(a.c0, a.c0), a.c1)};
   }
   template <u64 m>
   [[gnu::always_inline]] static Quadratic8 sub(const Quadratic8& a, const Quadratic8& b) {
@@ -188,6 +210,16 @@ struct Quadratic8 {
     c1.set_lane(i, s.c1.v);
   }
 
+  static void prepare(std::uint8_t* out, const std::uint8_t* const p[8], __mmask8 negative) {
+    Word r[8];
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(out + 128 * i, _mm512_loadu_si512(p[i]));
+    for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(p[i] + 64);
+    transpose(r);
+    quarter<P>(V::from_columns(r[0], r[1], r[2], r[3]), negative).to_columns(r);
+    quarter<P>(V::from_columns(r[4], r[5], r[6], r[7]), negative).to_columns(r + 4);
+    transpose(r);
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(out + 128 * i + 64, r[i]);
+  }
   [[gnu::always_inline]] static void load(Quadratic8& x, Quadratic8& y, const std::uint8_t* const p[8], __mmask8 negative) {
     Word r[8];
     for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(p[i]);
@@ -196,8 +228,8 @@ struct Quadratic8 {
     x.c1 = V::from_columns(r[4], r[5], r[6], r[7]);
     for (int i = 0; i < 8; i++) r[i] = _mm512_loadu_si512(p[i] + 64);
     transpose(r);
-    y.c0 = quarter<P>(V::from_columns(r[0], r[1], r[2], r[3]), negative);
-    y.c1 = quarter<P>(V::from_columns(r[4], r[5], r[6], r[7]), negative);
+    y.c0 = V::negate_where(negative, V::from_columns(r[0], r[1], r[2], r[3]));
+    y.c1 = V::negate_where(negative, V::from_columns(r[4], r[5], r[6], r[7]));
   }
   Word* limbs() { return c0.l; }  // c0 and c1 are adjacent
 };

@@ -94,10 +94,16 @@ struct alignas(64) Fp8 {
   /// a b / 2^260. 101 wide multiply-adds: 50 for the product, 40 for four limbs cleared with the friendly multiple of p,
   /// 11 for the last with p itself (with k p there the result would not shrink). Montgomery 1985.
   [[gnu::always_inline]] static Fp8 mul(const Fp8& a, const Fp8& b) {
+    Fp8 r = mul_raw(a, b);
+    r.carry();
+    return r;
+  }
+  /// As mul, limbs not carried: for sums and differences only.
+  [[gnu::always_inline]] static Fp8 mul_raw(const Fp8& a, const Fp8& b) {
     Word t[10];
     for (Word& x : t) x = word(0);
     accumulate(t, a, b);
-    return reduce(t);
+    return reduce_raw(t);
   }
 
   /// t += a b
@@ -110,6 +116,11 @@ struct alignas(64) Fp8 {
 
   /// a^2 / 2^260; 81 wide multiply-adds.
   [[gnu::always_inline]] static Fp8 sqr(const Fp8& a) {
+    Fp8 r = sqr_raw(a);
+    r.carry();
+    return r;
+  }
+  [[gnu::always_inline]] static Fp8 sqr_raw(const Fp8& a) {
     Word t[10];
     for (Word& x : t) x = word(0);
     for (int i = 0; i < 5; i++)
@@ -122,7 +133,7 @@ struct alignas(64) Fp8 {
       t[2 * i] = _mm512_madd52lo_epu64(t[2 * i], a.l[i], a.l[i]);
       t[2 * i + 1] = _mm512_madd52hi_epu64(t[2 * i + 1], a.l[i], a.l[i]);
     }
-    return reduce(t);
+    return reduce_raw(t);
   }
 
   /// t / 2^260 modulo p, for columns t[i] 2^(52 i) below 2^63 each.
@@ -220,6 +231,23 @@ struct alignas(64) Fp8 {
     return {{_mm512_and_si512(a, m), _mm512_and_si512(_mm512_shrdi_epi64(a, b, 52), m),
              _mm512_and_si512(_mm512_shrdi_epi64(b, c, 40), m), _mm512_and_si512(_mm512_shrdi_epi64(c, d, 28), m),
              _mm512_srli_epi64(d, 16)}};
+  }
+
+  /// The reverse of from_columns, for carried values below 2^256.
+  [[gnu::always_inline]] void to_columns(Word c[4]) const {
+    c[0] = _mm512_or_si512(l[0], _mm512_slli_epi64(l[1], 52));
+    c[1] = _mm512_or_si512(_mm512_srli_epi64(l[1], 12), _mm512_slli_epi64(l[2], 40));
+    c[2] = _mm512_or_si512(_mm512_srli_epi64(l[2], 24), _mm512_slli_epi64(l[3], 28));
+    c[3] = _mm512_or_si512(_mm512_srli_epi64(l[3], 36), _mm512_slli_epi64(l[4], 16));
+  }
+
+  /// mask ? 2 p - a : a, lane by lane; a below 2 p.
+  [[gnu::always_inline]] static Fp8 negate_where(__mmask8 mask, const Fp8& a) {
+    constexpr Limbs p2 = C::times(2);
+    Fp8 r;
+    for (int i = 0; i < 5; i++) r.l[i] = _mm512_mask_sub_epi64(a.l[i], mask, word(p2[i]), a.l[i]);
+    r.carry();
+    return r;
   }
 
   /// Lane i of the result is lane i + places of a, around.

@@ -3,6 +3,7 @@
 
 #include "ifma/engine.hpp"
 #include "ifma/reduce8.hpp"
+#include "ifma/scratch.hpp"
 #include "pool.hpp"
 #include "windows.hpp"
 
@@ -60,7 +61,7 @@ class WideMsm final : public MsmEngine<F> {
     parallel_for(sums.size() + 1, threads_, [&](size_t i) {
       if (i == sums.size())
         sum_ones();
-      else if (!buckets_[i / slices_].empty())
+      else if (buckets_[i / slices_].get())
         sums[i] = reduce(i / slices_, i % slices_);
     });
     Xyzz<F> total = Xyzz<F>::infinity();
@@ -80,37 +81,54 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr size_t piece = 4096;
   static constexpr size_t one_lists = 8;
 
+  /// What one thread needs to fill buckets; kept from window to window.
+  struct Desk {
+    explicit Desk(size_t references) : sorted(references) {}
+    BucketSummer<E> summer;
+    Scratch<std::uint32_t> sorted;
+    std::vector<std::uint32_t> position;
+    std::vector<List> lists;
+  };
+
   const unsigned char* bases_;
   size_t n_;
   unsigned threads_;
   SignedWindows windows_;
   size_t slices_, block_, pending_ = 0;
-  std::vector<std::vector<Stored<E>>> buckets_;
+  std::vector<Scratch<Stored<E>>> buckets_;
   std::vector<Stored<E>> ones_;
   Xyzz<F> rest_;
-  // What is waiting for the next flush: for every scalar that needs buckets a reference to its point and, window by window,
-  // its digits; and references to the points of scalars 1 and -1.
+  // What is waiting for the next flush: for every scalar that needs buckets a reference to its base and, window by window,
+  // its digits; and references to the bases of scalars 1 and -1.
   std::vector<std::uint32_t> references_, one_references_;
-  std::vector<std::int16_t> digits_;
+  Scratch<std::int16_t> digits_;
+  size_t stride_;  // of digits_, window to window
   size_t general_ = 0;
+  std::vector<std::unique_ptr<Desk>> desks_;
 
   static Stored<E> blank() { return Stored<E>{}; }
 
   /// Recodes scalars of bases start .. start + n.
   void take(size_t start, const unsigned char* scalars, size_t n) {
-    if (digits_.empty()) {
-      digits_.resize(windows_.count * std::min(block_, n_));
+    if (references_.empty()) {
       references_.resize(std::min(block_, n_));
+      // not a multiple of a page, or the windows' digits of one scalar would compete for one set of the cache
+      stride_ = references_.size() + 32 * 3;
+      digits_ = Scratch<std::int16_t>(windows_.count * stride_);
     }
     const size_t pieces = (n + piece - 1) / piece, first = general_;
     std::vector<std::uint32_t> general(pieces), ones(pieces);
     std::vector<std::uint32_t> one_of(n);
-    const size_t stride = references_.size();
+    const size_t stride = stride_;
+    const unsigned top = windows_.count - 1;
+    const u64 mask = (u64(1) << windows_.bits) - 1;
+    const std::int64_t half = std::int64_t(1) << (windows_.bits - 1);
     parallel_for(pieces, n < 2 * piece ? 1 : threads_, [&](size_t p) {
       const size_t begin = p * piece, end = std::min(n, begin + piece);
       std::uint32_t g = 0, o = 0;
       for (size_t i = begin; i < end; i++) {
-        u64 k[4], shifted[4];
+        u64 k[4], shifted[5];
+        shifted[4] = 0;
         std::memcpy(k, scalars + 32 * i, 32);
         bool negative;
         const auto kind = windows_.recode(k, shifted, negative);
@@ -123,7 +141,14 @@ class WideMsm final : public MsmEngine<F> {
         }
         const size_t at = first + begin + g++;
         references_[at] = reference;
-        for (unsigned w = 0; w < windows_.count; w++) digits_[w * stride + at] = std::int16_t(windows_.digit(shifted, w));
+        const unsigned char* bytes = reinterpret_cast<const unsigned char*>(shifted);
+        std::int16_t* digit = digits_.get() + at;
+        for (unsigned w = 0, bit = 0; w < top; w++, bit += windows_.bits, digit += stride) {
+          u64 x;
+          std::memcpy(&x, bytes + bit / 8, 8);
+          *digit = std::int16_t(std::int64_t(x >> (bit % 8) & mask) - half);
+        }
+        *digit = std::int16_t(windows_.digit(shifted, top));
       }
       general[p] = g;
       ones[p] = o;
@@ -134,8 +159,7 @@ class WideMsm final : public MsmEngine<F> {
       if (from != general_ && general[p]) {
         std::copy_n(references_.begin() + ptrdiff_t(from), general[p], references_.begin() + ptrdiff_t(general_));
         for (unsigned w = 0; w < windows_.count; w++)
-          std::copy_n(digits_.begin() + ptrdiff_t(w * stride + from), general[p],
-                      digits_.begin() + ptrdiff_t(w * stride + general_));
+          std::copy_n(digits_.get() + w * stride + from, general[p], digits_.get() + w * stride + general_);
       }
       general_ += general[p];
       one_references_.insert(one_references_.end(), one_of.begin() + ptrdiff_t(p * piece),
@@ -145,10 +169,45 @@ class WideMsm final : public MsmEngine<F> {
     if (one_references_.size() >= block_) sum_ones();
   }
 
+  /// The bases referred to, in the form that BucketSummer wants, signs applied.
+  Scratch<std::uint8_t> prepared(const std::uint32_t* references, size_t n) const {
+    Scratch<std::uint8_t> points((n + 7) / 8 * 8 * E::base_bytes);
+    parallel_ranges((n + 7) / 8, 512, threads_, [&](size_t begin, size_t end) {
+      for (size_t i = 8 * begin; i < 8 * end; i += 8) {
+        const std::uint8_t* p[8];
+        unsigned negative = 0;
+        for (size_t k = 0; k < 8; k++) {
+          const std::uint32_t reference = references[std::min(i + k, n - 1)];
+          p[k] = bases_ + size_t(reference & ~negative_bit) * E::base_bytes;
+          negative |= (reference >> 31) << k;
+        }
+        E::prepare(points.get() + i * E::base_bytes, p, __mmask8(negative));
+      }
+    });
+    return points;
+  }
+
   void flush() {
-    if (general_ > 0)
-      parallel_for(windows_.count * slices_, general_ < 64 ? 1 : threads_, [&](size_t i) { fill(i / slices_, i % slices_); });
+    if (general_ > 0) {
+      const Scratch<std::uint8_t> points = prepared(references_.data(), general_);
+      parallel_for(windows_.count * slices_, general_ < 64 ? 1 : threads_,
+                   [&](size_t i) {
+                     std::unique_ptr<Desk> desk = take_desk();
+                     fill(points.get(), i / slices_, i % slices_, *desk);
+                     std::lock_guard lock(this->mutex_);
+                     desks_.push_back(std::move(desk));
+                   });
+      desks_.clear();
+    }
     general_ = pending_ = 0;
+  }
+
+  std::unique_ptr<Desk> take_desk() {
+    std::lock_guard lock(this->mutex_);
+    if (desks_.empty()) return std::make_unique<Desk>(general_ + windows_.buckets() + 1);
+    auto desk = std::move(desks_.back());
+    desks_.pop_back();
+    return desk;
   }
 
   std::pair<size_t, size_t> slice(size_t s) const {
@@ -156,56 +215,55 @@ class WideMsm final : public MsmEngine<F> {
   }
 
   /// Adds the pending points whose digit of window w falls into slice s to their buckets.
-  void fill(size_t w, size_t s) {
+  void fill(const std::uint8_t* points, size_t w, size_t s, Desk& desk) {
     const auto [low, high] = slice(s);
-    const std::int16_t* digits = digits_.data() + w * references_.size();
+    const std::int16_t* digits = digits_.get() + w * stride_;
     const std::uint32_t width = std::uint32_t(high - low);
-    std::vector<Stored<E>>& window = open(w);
-    Stored<E>* buckets = window.data() + low;
-    std::vector<std::uint32_t> position(width + 1, 0);
+    Stored<E>* buckets = open(w) + low;
+    std::vector<std::uint32_t>& position = desk.position;
+    position.assign(width + 1, 0);
     for (size_t i = 0; i < general_; i++) {
       const std::uint32_t b = std::uint32_t(std::abs(int(digits[i]))) - 1 - std::uint32_t(low);
       position[std::min(b, width)]++;  // digit 0 and other slices' buckets are counted last, and dropped
     }
-    std::vector<List> lists;
-    lists.reserve(width);
+    std::uint32_t* sorted = desk.sorted.get();
+    desk.lists.clear();
     std::uint32_t used = 0;
     for (std::uint32_t b = 0; b < width; b++) {
       const std::uint32_t n = position[b];
       position[b] = used;
       if (n == 0) continue;
       const bool open = !is_blank(buckets[b]);
-      lists.push_back({b, used, n + open});
+      desk.lists.push_back({b, used, n + open});
+      if (open) sorted[position[b]++] = stored_bit | b;
       used += n + open;
     }
-    std::vector<std::uint32_t> sorted(used + 1);
-    for (const List& l : lists)
-      if (!is_blank(buckets[l.bucket])) sorted[position[l.bucket]++] = stored_bit | l.bucket;
     position[width] = used;
     for (size_t i = 0; i < general_; i++) {
       const int d = digits[i];
       const std::uint32_t b = std::min(std::uint32_t(std::abs(d)) - 1 - std::uint32_t(low), width);
-      sorted[position[b]] = references_[i] ^ (d < 0 ? negative_bit : 0);
+      sorted[position[b]] = std::uint32_t(i) | (std::uint32_t(d) & negative_bit);
       position[b] += b < width;
     }
-    BucketSummer<E>(bases_).sum(sorted.data(), lists, buckets, buckets);
+    desk.summer.sum(points, sorted, desk.lists, buckets, buckets);
   }
 
   void sum_ones() {
-    if (one_references_.empty()) return;
-    std::vector<List> lists;
-    const size_t n = one_references_.size();
-    std::vector<std::uint32_t> references;
-    references.reserve(n + one_lists);
-    for (size_t l = 0; l < one_lists; l++) {
-      const std::uint32_t first = std::uint32_t(references.size());
-      if (!is_blank(ones_[l])) references.push_back(stored_bit | std::uint32_t(l));
-      references.insert(references.end(), one_references_.begin() + ptrdiff_t(n * l / one_lists),
-                        one_references_.begin() + ptrdiff_t(n * (l + 1) / one_lists));
-      if (references.size() > first) lists.push_back({std::uint32_t(l), first, std::uint32_t(references.size()) - first});
+    if (!one_references_.empty()) {
+      const size_t n = one_references_.size();
+      const Scratch<std::uint8_t> points = prepared(one_references_.data(), n);
+      std::vector<std::uint32_t> references;
+      std::vector<List> lists;
+      references.reserve(n + one_lists);
+      for (size_t l = 0; l < one_lists; l++) {
+        const std::uint32_t first = std::uint32_t(references.size());
+        if (!is_blank(ones_[l])) references.push_back(stored_bit | std::uint32_t(l));
+        for (size_t i = n * l / one_lists; i < n * (l + 1) / one_lists; i++) references.push_back(std::uint32_t(i));
+        if (references.size() > first) lists.push_back({std::uint32_t(l), first, std::uint32_t(references.size()) - first});
+      }
+      BucketSummer<E>().sum(points.get(), references.data(), lists, ones_.data(), ones_.data());
+      one_references_.clear();
     }
-    BucketSummer<E>(bases_).sum(references.data(), lists, ones_.data(), ones_.data());
-    one_references_.clear();
     if (!this->finished_) return;
     for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
   }
@@ -214,7 +272,7 @@ class WideMsm final : public MsmEngine<F> {
   Xyzz<F> reduce(size_t w, size_t s) {
     const auto [low, high] = slice(s);
     std::vector<typename Reducer<E>::Part> parts;
-    const Stored<E> all = Reducer<E>().reduce(buckets_[w].data() + low, std::uint32_t(high - low), true, 0, parts);
+    const Stored<E> all = Reducer<E>().reduce(buckets_[w].get() + low, std::uint32_t(high - low), true, 0, parts);
     Xyzz<F> sum = Xyzz<F>::infinity();
     for (const auto& part : parts) {
       auto p = Xyzz<F>::from(unscaled(part.point));
@@ -228,10 +286,14 @@ class WideMsm final : public MsmEngine<F> {
     return sum;
   }
 
-  std::vector<Stored<E>>& open(size_t w) {
+  /// The buckets of window w, all blank when first opened.
+  Stored<E>* open(size_t w) {
     std::lock_guard lock(this->mutex_);
-    if (buckets_[w].empty()) buckets_[w].assign(windows_.buckets(), blank());
-    return buckets_[w];
+    if (!buckets_[w].get()) {
+      buckets_[w] = Scratch<Stored<E>>(windows_.buckets());
+      std::memset(static_cast<void*>(buckets_[w].get()), 0, windows_.buckets() * sizeof(Stored<E>));
+    }
+    return buckets_[w].get();
   }
 
   static bool is_blank(const Stored<E>& s) {

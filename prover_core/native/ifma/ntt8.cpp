@@ -1,34 +1,11 @@
 // Transforms and the Groth16 quotient on AVX-512 IFMA, behind the interface of ntt.hpp.
-#include <sys/mman.h>
-
-#include <cstdlib>
-
 #include "ifma/engine.hpp"
 #include "ifma/ntt8.hpp"
+#include "ifma/scratch.hpp"
 
 HP_WIDE_BEGIN
 namespace hp::ifma {
 namespace {
-
-/// Uninitialised memory for n elements, in huge pages where the system grants them.
-template <class T>
-class Scratch {
- public:
-  explicit Scratch(size_t n) {
-    constexpr size_t huge = size_t(1) << 21;
-    const size_t bytes = (n * sizeof(T) + huge - 1) & ~(huge - 1);
-    data_ = static_cast<T*>(std::aligned_alloc(n * sizeof(T) < huge ? 64 : huge, bytes));
-    if (!data_) throw std::bad_alloc();
-    if (bytes > huge) madvise(data_, bytes, MADV_HUGEPAGE);
-  }
-  ~Scratch() { std::free(data_); }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  T* get() const { return data_; }
-
- private:
-  T* data_;
-};
 
 Fr root(unsigned log2) { return Fr::raw(params::fr_roots[log2]); }
 const u64* words(const unsigned char* p) { return reinterpret_cast<const u64*>(p); }

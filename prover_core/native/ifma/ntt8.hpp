@@ -100,19 +100,17 @@ inline std::vector<Limbs> twiddles(size_t n, const Fr& w, const Fr& s) {
     t.carry();
     v = Fr8::select(_mm512_movepi64_mask(t.l[4]), t, v);
   }
-  const Word c0 = _mm512_or_si512(v.l[0], _mm512_slli_epi64(v.l[1], 52));
-  const Word c1 = _mm512_or_si512(_mm512_srli_epi64(v.l[1], 12), _mm512_slli_epi64(v.l[2], 40));
-  const Word c2 = _mm512_or_si512(_mm512_srli_epi64(v.l[2], 24), _mm512_slli_epi64(v.l[3], 28));
-  const Word c3 = _mm512_or_si512(_mm512_srli_epi64(v.l[3], 36), _mm512_slli_epi64(v.l[4], 16));
-  const Word x0 = _mm512_unpacklo_epi64(c0, c1), x1 = _mm512_unpackhi_epi64(c0, c1);  // e0 e2 e4 e6 | e1 e3 e5 e7, limbs 0 1
-  const Word y0 = _mm512_unpacklo_epi64(c2, c3), y1 = _mm512_unpackhi_epi64(c2, c3);  // limbs 2 3
+  Word c[4];
+  v.to_columns(c);
+  const Word x0 = _mm512_unpacklo_epi64(c[0], c[1]), x1 = _mm512_unpackhi_epi64(c[0], c[1]);  // e0 e2 e4 e6 | e1 e3 e5 e7, limbs 0 1
+  const Word y0 = _mm512_unpacklo_epi64(c[2], c[3]), y1 = _mm512_unpackhi_epi64(c[2], c[3]);  // limbs 2 3
   // per 128-bit lane k: x0 = e(2k) limbs 01, y0 = e(2k) limbs 23, x1, y1 = e(2k + 1)
   const Word a = _mm512_shuffle_i64x2(x0, y0, 0x44), b = _mm512_shuffle_i64x2(x1, y1, 0x44);  // x(0) x(1) y(0) y(1)
-  const Word c = _mm512_shuffle_i64x2(x0, y0, 0xee), d = _mm512_shuffle_i64x2(x1, y1, 0xee);  // x(2) x(3) y(2) y(3)
+  const Word e = _mm512_shuffle_i64x2(x0, y0, 0xee), d = _mm512_shuffle_i64x2(x1, y1, 0xee);  // x(2) x(3) y(2) y(3)
   _mm512_storeu_si512(p, _mm512_shuffle_i64x2(a, b, 0x88));       // x0 y0 of a, of b
   _mm512_storeu_si512(p + 8, _mm512_shuffle_i64x2(a, b, 0xdd));
-  _mm512_storeu_si512(p + 16, _mm512_shuffle_i64x2(c, d, 0x88));
-  _mm512_storeu_si512(p + 24, _mm512_shuffle_i64x2(c, d, 0xdd));
+  _mm512_storeu_si512(p + 16, _mm512_shuffle_i64x2(e, d, 0x88));
+  _mm512_storeu_si512(p + 24, _mm512_shuffle_i64x2(e, d, 0xdd));
 }
 
 /// One size, one direction, one coset.

@@ -42,7 +42,7 @@ Workspace& workspace() {
 
 }  // namespace
 
-void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup) {
+void miller_values(const ScaledPair* pairs, size_t n, bool apart, bool scaled, Fq12* values, bool* in_subgroup) {
   static const ScaledPair nobody = {G1Affine::load(params::g1_generator), G2Affine::load(params::g2_generator), {{0, 0}}, false};
   if (n == 0) return;
   Workspace& w = workspace();
@@ -77,7 +77,7 @@ void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, 
     m.refused = counts;  // for now: who counts
   }
 
-  w.scaler.scale(w.scaling.data(), rows);
+  if (scaled) w.scaler.scale(w.scaling.data(), rows);
   for (size_t r = 0; r < rows; r++) w.inverses[r] = w.scaling[r].y;
   SharedInversion shared(w.inverses.data(), w.prefix.data(), rows);
   shared.invert();

@@ -42,14 +42,14 @@ class Reducer {
           pairs.push_back({2 * vectors + v, vectors + v, 1, 0, 0, 0, 0});
         }
       }
-      adder_.add(rows.data(), pairs, [](size_t) {});
+      adder_.add(rows.data(), pairs, [] {});
       if (last) break;
       pairs.clear();
       for (std::uint32_t v = 0; v < vectors; v++) {
         load(rows[v], buckets, v, stretches, len, len - 1 - t);
         pairs.push_back({vectors + v, v, 1, 0, 0, 0, 0});
       }
-      adder_.add(rows.data(), pairs, [](size_t) {});
+      adder_.add(rows.data(), pairs, [] {});
     }
     std::vector<Stored<E>> running(stretches), accumulated(stretches);
     for (std::uint32_t v = 0; v < vectors; v++) {
@@ -69,8 +69,7 @@ class Reducer {
     for (size_t i = 0; i < refs.size(); i++) refs[i] = stored_bit | std::uint32_t(i);
     std::vector<List> lists{{0, 0, std::uint32_t(refs.size())}};
     Stored<E> out{};
-    BucketSummer<E> summer(nullptr);
-    summer.sum(refs.data(), lists, points.data(), &out);
+    BucketSummer<E>().sum(nullptr, refs.data(), lists, points.data(), &out);
     return out;
   }
 
