@@ -19,16 +19,14 @@ import numpy.typing as npt
 
 from ..backend import Backend, ProofBatch
 from ..errors import InvalidInputError
-from ..types import g1_vector, g2_vector
 from .keys import PROOF_BYTES, Proof, VerificationKey
-from .verify import check_key
+from .verify import PUBLIC_BYTES, check_key, encode_publics, open_batch
 
 BatchItem = tuple[Proof, Sequence[int]]
 """A proof and its public signals."""
 
 _TRANSCRIPT: Final = b"hybrid-prover groth16 batch v2"
 _COEFFICIENT_BYTES: Final = 16
-_PUBLIC_BYTES: Final = 32
 _NO_PROOF: Final = b"\xff" * PROOF_BYTES
 """No coordinate is canonical: stands for a proof that has no encoding."""
 
@@ -49,13 +47,8 @@ def verify_batch(
     if not items:
         return []
     proofs, publics = _encode(vk.n_public, items)
-    batch = backend.proof_batch(
-        g1_vector([vk.alpha1, *vk.ic]),
-        g2_vector([vk.beta2, vk.gamma2, vk.delta2]),
-        np.frombuffer(proofs, np.uint8).reshape(-1, PROOF_BYTES),
-        np.frombuffer(publics, np.uint8).reshape(-1, _PUBLIC_BYTES),
-        _coefficients(vk, proofs, publics, os.urandom(32) if entropy is None else entropy),
-    )
+    coefficients = _coefficients(vk, proofs, publics, os.urandom(32) if entropy is None else entropy)
+    batch = open_batch(vk, proofs, publics, coefficients, backend)
     malformed = np.flatnonzero(~batch.well_formed).tolist()
     return sorted(malformed + _false(batch, 0, len(items), set(malformed)))
 
@@ -63,11 +56,11 @@ def verify_batch(
 def _encode(n_public: int, items: Sequence[BatchItem]) -> tuple[bytes, bytes]:
     """All proofs, and all public signals; what has no encoding of the right size becomes what no backend accepts."""
     proofs, publics = [], []
-    nothing = bytes(n_public * _PUBLIC_BYTES)
+    nothing = bytes(n_public * PUBLIC_BYTES)
     for proof, values in items:
         try:
             encoded = proof.to_bytes()
-            signals = b"".join([x.to_bytes(_PUBLIC_BYTES, "little") for x in values])
+            signals = encode_publics(values)
         except OverflowError:
             encoded, signals = _NO_PROOF, nothing
         if len(signals) != len(nothing):

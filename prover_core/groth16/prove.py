@@ -23,7 +23,7 @@ from ..r1cs import R1cs
 from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
 from ..witness.rows import first_broken_row, label_of
 from .keys import Proof, ProvingKey
-from .quotient import Quotient
+from .sums import Sums, open_sums
 from .verify import verify
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,10 @@ class StreamingProver:
         self._key = key
         self._backend = backend
         self._r1cs = r1cs
-        self._quotient = Quotient.of(key, backend)
         self._witness = np.zeros((key.n_vars, 4), dtype=np.uint64)
         self._covered = np.zeros(key.n_vars, dtype=np.bool_)
         self._finished = False
-        self._sum_a = backend.g1_accumulator(key.a)
-        self._sum_b1 = backend.g1_accumulator(key.b1)
-        self._sum_b2 = backend.g2_accumulator(key.b2)
-        self._sum_l = backend.g1_accumulator(key.l)
+        self._sums = open_sums(key, backend)
 
     @property
     def missing(self) -> int:
@@ -81,13 +77,7 @@ class StreamingProver:
         self._covered[offset:end] = True
         self._witness[offset:end] = wires.limbs
         try:
-            self._sum_a.add(offset, wires)
-            self._sum_b1.add(offset, wires)
-            self._sum_b2.add(offset, wires)
-            private = self._key.n_public + 1
-            if end > private:
-                first = max(offset, private)
-                self._sum_l.add(first - private, wires[first - offset :])
+            self._sums.add(offset, wires)
         except BaseException:
             self._finished = True  # the sums no longer agree with each other; a new prover must start over
             raise
@@ -114,20 +104,39 @@ class StreamingProver:
         if not self._covered.all():
             raise StreamOrderError(f"wire {int(np.argmin(self._covered))} is missing", field="offset")
         self._finished = True
-        key, backend, witness = self._key, self._backend, FrVector(self._witness)
-        r, s = _blinding(entropy, key.verification_key.digest, witness)
-
-        sum_h = backend.g1_msm(key.h, self._quotient.scalars(witness, backend))
-        a = _g1_sum(backend, (1, key.alpha1), (1, self._sum_a.finish()), (r, key.delta1))
-        b = _g2_sum(backend, (1, key.beta2), (1, self._sum_b2.finish()), (s, key.delta2))
-        b1 = _g1_sum(backend, (1, key.beta1), (1, self._sum_b1.finish()), (s, key.delta1))
-        c = _g1_sum(backend, (1, self._sum_l.finish()), (1, sum_h), (s, a), (r, b1), (-r * s % R, key.delta1))
-
-        proof = Proof(a, b, c)
+        witness = FrVector(self._witness)
+        r, s = _blinding(entropy, self._key.verification_key.digest, witness)
+        proof = self._put_together(self._sums.finish(witness), r, s)
         try:
-            verify(key.verification_key, proof, self.publics, backend)
+            self._verify(proof)
         except VerificationError as e:
-            raise self._blame(witness) from e
+            proof = self._second_proof(witness, r, s, self._blame(witness), e)
+        return proof
+
+    def _put_together(self, sums: Sums, r: int, s: int) -> Proof:
+        key, backend = self._key, self._backend
+        a = _g1_sum(backend, (1, key.alpha1), (1, sums.a), (r, key.delta1))
+        b = _g2_sum(backend, (1, key.beta2), (1, sums.b2), (s, key.delta2))
+        b1 = _g1_sum(backend, (1, key.beta1), (1, sums.b1), (s, key.delta1))
+        c = _g1_sum(backend, (1, sums.l), (1, sums.h), (s, a), (r, b1), (-r * s % R, key.delta1))
+        return Proof(a, b, c)
+
+    def _verify(self, proof: Proof) -> None:
+        verify(self._key.verification_key, proof, self.publics, self._backend)
+
+    def _second_proof(
+        self, witness: FrVector, r: int, s: int, blame: UnsatisfiedError | BackendError, cause: VerificationError
+    ) -> Proof:
+        """Asks the backend to sum elsewhere, unless the witness is known to be at fault; raises the blame otherwise."""
+        sums = None if isinstance(blame, UnsatisfiedError) and blame.row >= 0 else self._sums.again(witness)
+        if sums is None:
+            raise blame from cause
+        proof = self._put_together(sums, r, s)
+        try:
+            self._verify(proof)
+        except VerificationError as e:
+            raise blame from e
+        log.warning("%s made a proof that does not verify; the second one does", self._backend.name)
         return proof
 
     def _blame(self, witness: FrVector) -> UnsatisfiedError | BackendError:

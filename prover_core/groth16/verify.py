@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from ..backend import Backend
+import numpy as np
+import numpy.typing as npt
+
+from ..backend import Backend, ProofBatch
 from ..errors import InvalidInputError, VerificationError
-from ..types import FrVector, G1Point, G2Point, Q, R, g1_vector, g2_vector
-from .keys import Proof, VerificationKey
+from ..types import G1Point, G2Point, Q, R, g1_vector, g2_vector
+from .keys import PROOF_BYTES, Proof, VerificationKey
+
+PUBLIC_BYTES: Final = 32
 
 
 def verify(vk: VerificationKey, proof: Proof, publics: Sequence[int], backend: Backend) -> None:
@@ -19,11 +25,37 @@ def verify(vk: VerificationKey, proof: Proof, publics: Sequence[int], backend: B
     """
     check_key(vk, backend)
     check_publics(vk, publics)
-    check_points(proof, backend)
-    g1 = [negated(proof.a), vk.alpha1, public_point(vk, publics, backend), proof.c]
-    g2 = [proof.b, vk.beta2, vk.gamma2, vk.delta2]
-    if not backend.pairing_product_is_one(g1_vector(g1), g2_vector(g2)):
+    if not _holds(vk, proof, publics, backend):
+        check_points(proof, backend)
         raise VerificationError("the proof does not verify", field="proof")
+
+
+def _holds(vk: VerificationKey, proof: Proof, publics: Sequence[int], backend: Backend) -> bool:
+    """A batch of one, whose coefficient need not be random."""
+    try:
+        encoded = proof.to_bytes()
+    except OverflowError:
+        return False
+    batch = open_batch(vk, encoded, encode_publics(publics), np.zeros((1, 2), np.uint64), backend)
+    return bool(batch.well_formed[0]) and batch.holds(0, 1)
+
+
+def open_batch(
+    vk: VerificationKey, proofs: bytes, publics: bytes, coefficients: npt.NDArray[np.uint64], backend: Backend
+) -> ProofBatch:
+    """`Backend.proof_batch` of encoded proofs under a checked key."""
+    return backend.proof_batch(
+        g1_vector([vk.alpha1, *vk.ic]),
+        g2_vector([vk.beta2, vk.gamma2, vk.delta2]),
+        np.frombuffer(proofs, np.uint8).reshape(-1, PROOF_BYTES),
+        np.frombuffer(publics, np.uint8).reshape(-1, PUBLIC_BYTES),
+        coefficients,
+    )
+
+
+def encode_publics(publics: Sequence[int]) -> bytes:
+    """32 little-endian bytes each; `OverflowError` for what they cannot hold."""
+    return b"".join([x.to_bytes(PUBLIC_BYTES, "little") for x in publics])
 
 
 def check_key(vk: VerificationKey, backend: Backend) -> None:
@@ -53,11 +85,6 @@ def check_points(proof: Proof, backend: Backend) -> None:
     """`VerificationError` for a point that is not canonical, on its curve and, for B, in the subgroup of order r."""
     for name in (*_invalid_g1({"a": proof.a, "c": proof.c}, backend), *_invalid_g2({"b": proof.b}, backend)):
         raise VerificationError(f"the proof's {name} is not a point of its group", field=name)
-
-
-def public_point(vk: VerificationKey, publics: Sequence[int], backend: Backend) -> G1Point:
-    """IC_0 + Σ publics_i IC_i."""
-    return backend.g1_msm(g1_vector(list(vk.ic)), FrVector.from_ints([1, *publics]))
 
 
 def negated(p: G1Point) -> G1Point:

@@ -17,23 +17,6 @@ namespace {
 /// The wide loops always cost as much as a full row of eight; fewer pairs than this go faster one by one.
 constexpr size_t least_wide = 3;
 
-/// scalar p: 65 doublings and as many additions from {p, phi(p), p + phi(p)}.
-G1Affine scaled(const G1Affine& p, const SplitScalar& scalar) {
-  const G1Affine image = {p.x * Fq::raw(params::g1_beta), p.y};
-  G1 both = G1::from(p);
-  both.add(image);
-  const G1Affine sums[3] = {p, image, both.to_affine()};
-  G1 r = G1::infinity();
-  for (unsigned i = 65; i-- > 0;) {
-    r = r.twice();
-    // bit i of 2k + 1
-    const auto bit = [&](uint64_t k) { return i == 0 ? 1u : unsigned(k >> (i - 1) & 1); };
-    const unsigned choice = bit(scalar.k[0]) | bit(scalar.k[1]) << 1;
-    if (choice) r.add(sums[choice - 1]);
-  }
-  return r.to_affine();
-}
-
 void scalar_miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup) {
   const size_t group = apart ? 1 : group_size(n);
   for (size_t first = 0; first < n; first += group) {
@@ -52,9 +35,42 @@ void scalar_miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* v
 
 }  // namespace
 
+G1Affine scaled(const G1Affine& p, const SplitScalar& scalar) {
+  const G1Affine image = {p.x * Fq::raw(params::g1_beta), p.y};
+  G1 both = G1::from(p);
+  both.add(image);
+  const G1Affine sums[3] = {p, image, both.to_affine()};
+  G1 r = G1::infinity();
+  for (unsigned i = 65; i-- > 0;) {
+    r = r.twice();
+    // bit i of 2k + 1
+    const auto bit = [&](uint64_t k) { return i == 0 ? 1u : unsigned(k >> (i - 1) & 1); };
+    const unsigned choice = bit(scalar.k[0]) | bit(scalar.k[1]) << 1;
+    if (choice) r.add(sums[choice - 1]);
+  }
+  return r.to_affine();
+}
+
+bool eight_wide(Isa isa) {
+#ifdef HP_IFMA
+  return isa == Isa::best && cpu::has_ifma;
+#else
+  (void)isa;
+  return false;
+#endif
+}
+
+void few_miller_values(const ScaledPair* pairs, size_t n, Fq12* values, bool* in_subgroup) {
+#ifdef HP_IFMA
+  ifma::miller_values(pairs, n, false, false, values, in_subgroup);
+#else
+  (void)pairs, (void)n, (void)values, (void)in_subgroup;
+#endif
+}
+
 void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, bool* in_subgroup, Isa isa) {
 #ifdef HP_IFMA
-  if (isa == Isa::best && cpu::has_ifma && n >= least_wide) return ifma::miller_values(pairs, n, apart, values, in_subgroup);
+  if (eight_wide(isa) && n >= least_wide) return ifma::miller_values(pairs, n, apart, true, values, in_subgroup);
 #endif
   (void)isa;
   scalar_miller_values(pairs, n, apart, values, in_subgroup);
@@ -62,7 +78,7 @@ void miller_values(const ScaledPair* pairs, size_t n, bool apart, Fq12* values, 
 
 G1Affine combine(const G1Affine* p, const SplitScalar* k, size_t n, unsigned threads, Isa isa) {
 #ifdef HP_IFMA
-  if (isa == Isa::best && cpu::has_ifma && n >= least_wide) {
+  if (eight_wide(isa) && n >= least_wide) {
     std::vector<G1> parts((n + miller_pairs - 1) / miller_pairs);
     parallel_for(parts.size(), threads, [&](size_t i) {
       const size_t first = i * miller_pairs;

@@ -12,6 +12,8 @@ namespace {
 
 /// Proofs decoded at a time.
 constexpr size_t decode_grain = 32;
+/// As many proofs share eight lanes with the key's three pairs.
+constexpr size_t most_few = 5;
 /// Fewer pairs than this in a call of miller_values share too little.
 constexpr size_t least_block = 64;
 
@@ -69,7 +71,10 @@ ProofBatch::ProofBatch(Key key, const unsigned char* proofs, const unsigned char
     for (size_t i = begin; i < end; i++)
       decode(i, proofs + i * proof_bytes, publics + i * key_.n_public() * 32, coefficients + 2 * i);
   });
-  run_groups();
+  if (n > 0 && n <= most_few && eight_wide(isa))
+    run_few();
+  else
+    run_groups();
 }
 
 void ProofBatch::decode(size_t i, const unsigned char* proof, const unsigned char* publics, const uint64_t* coefficient) {
@@ -117,15 +122,37 @@ void ProofBatch::run_groups() {
     for (size_t first = b.first, g = 0; first < b.last; first += length, g++) {
       Group group = {first, std::min(b.last, first + length), b.values[g], false, {}};
       for (size_t i = group.first; i < group.last; i++) {
-        if (b.in_subgroup[i - b.first]) continue;
-        group.spoiled = true;
-        Proof& p = proofs_[i];
-        p.well_formed = p.pair.counts = false;
-        p.pair.b = G2Affine::load(params::g2_generator);
+        if (!b.in_subgroup[i - b.first]) refuse(i, group);
       }
       groups_.push_back(std::move(group));
     }
   }
+}
+
+void ProofBatch::run_few() {
+  const size_t n = size();
+  ScaledPair pairs[8];
+  for (size_t i = 0; i < n; i++) {
+    pairs[i] = proofs_[i].pair;
+    if (pairs[i].counts) pairs[i].a = scaled(pairs[i].a, pairs[i].scalar);
+  }
+  key_pairs(0, n, pairs + n);
+  Fq12 values[8];
+  bool in_subgroup[8];
+  few_miller_values(pairs, n + 3, values, in_subgroup);
+  Group group = {0, n, Fq12::one(), false, {values, values + n}};
+  for (size_t i = 0; i < n; i++) {
+    if (proofs_[i].pair.counts) group.value *= values[i];
+    if (!in_subgroup[i]) refuse(i, group);
+  }
+  if (!group.spoiled) key_value_ = values[n] * values[n + 1] * values[n + 2];
+  groups_.push_back(std::move(group));
+}
+
+void ProofBatch::refuse(size_t i, Group& group) {
+  group.spoiled = true;
+  proofs_[i].well_formed = proofs_[i].pair.counts = false;
+  proofs_[i].pair.b = G2Affine::load(params::g2_generator);
 }
 
 void ProofBatch::take_apart(Group& group) {
@@ -153,9 +180,7 @@ Fq12 ProofBatch::proofs_product(size_t first, size_t last) {
   return f;
 }
 
-bool ProofBatch::holds(size_t first, size_t last) {
-  if (first > last || last > size()) throw std::invalid_argument("the range leaves the batch");
-  std::lock_guard lock(mutex_);
+void ProofBatch::key_pairs(size_t first, size_t last, ScaledPair out[3]) const {
   const size_t l = key_.n_public();
   std::vector<Fr> ic(l + 1, Fr::zero());
   std::vector<G1Affine> c(last - first, G1Affine::infinity());
@@ -167,10 +192,33 @@ bool ProofBatch::holds(size_t first, size_t last) {
     ic[0] += rho_[i];
     for (size_t j = 0; j < l; j++) ic[j + 1] += rho_[i] * publics_[i * l + j];
   }
-  const G1Affine p[3] = {sum(&key_.alpha, ic.data(), 1, threads_, isa_), sum(key_.ic.data(), ic.data(), l + 1, threads_, isa_),
+  const bool lone = last - first == 1 && proofs_[first].well_formed;
+  const G1Affine p[3] = {lone ? scaled(key_.alpha, scalars[0]) : sum(&key_.alpha, ic.data(), 1, threads_, isa_),
+                         sum(key_.ic.data(), ic.data(), l + 1, threads_, isa_),
                          combine(c.data(), scalars.data(), c.size(), threads_, isa_)};
   const G2Affine q[3] = {key_.beta, key_.gamma, key_.delta};
-  return pairing::final_exponentiation(proofs_product(first, last) * pairing::miller_product(p, q, 3)).is_one();
+  for (int k = 0; k < 3; k++) out[k] = {-p[k], q[k], {}, !p[k].is_infinity()};
+}
+
+Fq12 ProofBatch::key_product(size_t first, size_t last) const {
+  if (key_value_ && first == 0 && last == size()) return *key_value_;
+  ScaledPair pairs[3];
+  key_pairs(first, last, pairs);
+  if (eight_wide(isa_)) {
+    Fq12 values[3];
+    bool in_subgroup[3];
+    few_miller_values(pairs, 3, values, in_subgroup);
+    return values[0] * values[1] * values[2];
+  }
+  const G1Affine p[3] = {-pairs[0].a, -pairs[1].a, -pairs[2].a};
+  const G2Affine q[3] = {key_.beta, key_.gamma, key_.delta};
+  return pairing::miller_product(p, q, 3);
+}
+
+bool ProofBatch::holds(size_t first, size_t last) {
+  if (first > last || last > size()) throw std::invalid_argument("the range leaves the batch");
+  std::lock_guard lock(mutex_);
+  return pairing::final_exponentiation(proofs_product(first, last) * key_product(first, last)).is_one();
 }
 
 }  // namespace hp

@@ -7,6 +7,7 @@
 #pragma once
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -59,11 +60,18 @@ class ProofBatch {
   std::vector<Fr> publics_, rho_;
   std::vector<Group> groups_;
   std::mutex mutex_;
+  /// The Miller values of the key's three pairs for all proofs, where they could ride along with the proofs' own.
+  std::optional<Fq12> key_value_;
 
   void decode(size_t i, const unsigned char* proof, const unsigned char* publics, const uint64_t* coefficient);
   void run_groups();
+  void run_few();
+  void refuse(size_t i, Group& group);
+  /// The negatives of what is paired with beta, gamma and delta for a range of proofs.
+  void key_pairs(size_t first, size_t last, ScaledPair out[3]) const;
   void take_apart(Group& group);
   Fq12 proofs_product(size_t first, size_t last);
+  Fq12 key_product(size_t first, size_t last) const;
 };
 
 }  // namespace hp

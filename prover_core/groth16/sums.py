@@ -1,0 +1,82 @@
+"""The five sums of a proof: Σ a_i [u_i], Σ a_i [v_i] in both groups, Σ a_i [l_i] and Σ h_i [h_i], as wires arrive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from ..backend import Backend
+from ..types import FrVector, G1Point, G2Point
+from .keys import ProvingKey
+from .quotient import Quotient
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the witness contributes to a proof; see `prove`."""
+
+    a: G1Point
+    b1: G1Point
+    b2: G2Point
+    l: G1Point  # noqa: E741 (the paper's name)
+    h: G1Point
+
+
+class ProofSums(Protocol):
+    """The open sums of one proof. Not thread-safe."""
+
+    def add(self, offset: int, wires: FrVector) -> None:
+        """Adds the share of wires offset .. offset + len(wires), each canonical, inside the circuit and added once."""
+
+    def finish(self, witness: FrVector) -> Sums:
+        """The sums, with h from the whole witness, of which every wire has been added."""
+
+    def again(self, witness: FrVector) -> Sums | None:
+        """The same from the witness alone, made elsewhere since the result was wrong; None if there is nowhere else."""
+
+
+@runtime_checkable
+class MakesProofSums(Protocol):
+    """A backend with its own way to sum a whole proof, with the witness kept where it computes."""
+
+    def proof_sums(self, key: ProvingKey) -> ProofSums | None:
+        """None where accumulators serve this key better."""
+
+
+class StreamedSums:
+    """Four accumulators of any backend, and its quotient. Memory: the open buckets."""
+
+    def __init__(self, key: ProvingKey, backend: Backend) -> None:
+        """The key's matrices are prepared once a backend and shared."""
+        self._key = key
+        self._backend = backend
+        self._quotient = Quotient.of(key, backend)
+        self._a = backend.g1_accumulator(key.a)
+        self._b1 = backend.g1_accumulator(key.b1)
+        self._b2 = backend.g2_accumulator(key.b2)
+        self._l = backend.g1_accumulator(key.l)
+
+    def add(self, offset: int, wires: FrVector) -> None:
+        """Four partial MSMs of that length."""
+        self._a.add(offset, wires)
+        self._b1.add(offset, wires)
+        self._b2.add(offset, wires)
+        end, private = offset + len(wires), self._key.n_public + 1
+        if end > private:
+            first = max(offset, private)
+            self._l.add(first - private, wires[first - offset :])
+
+    def finish(self, witness: FrVector) -> Sums:
+        """Two sparse products, six NTTs, one MSM of the domain's size."""
+        h = self._backend.g1_msm(self._key.h, self._quotient.scalars(witness, self._backend))
+        return Sums(self._a.finish(), self._b1.finish(), self._b2.finish(), self._l.finish(), h)
+
+    def again(self, witness: FrVector) -> Sums | None:
+        """There is only this backend."""
+        return None
+
+
+def open_sums(key: ProvingKey, backend: Backend) -> ProofSums:
+    """The backend's own sums if it has such, else accumulators."""
+    own = backend.proof_sums(key) if isinstance(backend, MakesProofSums) else None
+    return StreamedSums(key, backend) if own is None else own
