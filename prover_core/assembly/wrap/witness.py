@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from ...circuit.gadgets.grumpkin_tables import B, LAMBDA, square_root
+from ...circuit.gadgets.grumpkin_tables import LAMBDA, B, square_root
 from ...circuit.gadgets.limbs import LIMBS, limbs_of
 from ...errors import InvalidInputError
 from ...types import Q, R
