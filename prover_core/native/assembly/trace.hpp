@@ -138,11 +138,12 @@ inline bool trace_leaf(const Group& out, const LeafKey& key, const G1Affine& a, 
   const Fq12 plus = torus(witness), minus = torus(-witness);
   const Fq12 minus1 = minus.frobenius1(), plus2 = plus.frobenius2();
   Fq12 value = torus(key.mu) * minus;
+  bool valid = false;
   for (size_t s = 0;; s++) {
     const Fq6 coordinate = value.c1 * value.c0.inverse_vartime();
     out.put6(0, s, coordinate);
     if (s == loop_rows) {
-      if (!(coordinate == plus.frobenius3().c1)) return false;
+      valid = coordinate == plus.frobenius3().c1;
       break;
     }
     const Fq12 current = torus(coordinate);
@@ -162,7 +163,7 @@ inline bool trace_leaf(const Group& out, const LeafKey& key, const G1Affine& a, 
   out.cell(16) = pa.x, out.cell(17) = pa.y, out.cell(18) = -a.y;
   out.cell(19) = pyy.twice() + pyy - Fq::one();
   out.cell(20) = pc.x, out.cell(21) = pc.y, out.cell(22) = px.x, out.cell(23) = px.y;
-  return true;
+  return valid;
 }
 
 /// Constants of the lane: the cube root of unity of Fq and small inverses.

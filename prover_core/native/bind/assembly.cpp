@@ -204,6 +204,18 @@ class BoundKey {
   LeafKey key_;
 };
 
+/// The trace of any leaf at all, [17][96], whether or not it verifies; returns whether it does. For tests.
+bool assembly_trace(const BoundKey& key, nb::handle a, nb::handle b, nb::handle c, nb::handle x, nb::handle out) {
+  const auto as = raw<G1Affine>(a, {2, 4}, "a"), cs = raw<G1Affine>(c, {2, 4}, "c"), xs = raw<G1Affine>(x, {2, 4}, "x");
+  const auto bs = raw<G2Affine>(b, {2, 2, 4}, "b");
+  if (as.size() != 1 || bs.size() != 1 || cs.size() != 1 || xs.size() != 1)
+    throw std::invalid_argument("a leaf has one point each");
+  std::vector<Fq> values(assembly::vectors * assembly::width, Fq::zero());
+  const bool valid = assembly::trace_leaf({values.data(), assembly::width}, *key, as[0], bs[0], cs[0], xs[0]);
+  put_elements(out, values.data(), values.size());
+  return valid;
+}
+
 class BoundTable {
  public:
   BoundTable(nb::object generators, size_t groups, size_t chunk, nb::handle cube_root)
@@ -270,7 +282,7 @@ class BoundTable {
   void set_value(size_t vector, size_t group, size_t row, nb::handle value) {
     if (vector >= assembly::vectors || group >= table_.groups() || row >= assembly::width)
       throw std::invalid_argument("no such place in the table");
-    table_.value(vector, group, row) = scalars(value, "value").at(0);
+    table_.set_value(vector, group, row, scalars(value, "value").at(0));
   }
 
   const assembly::Table& operator*() const { return table_; }
@@ -357,6 +369,7 @@ class BoundSumcheck {
 void bind_assembly(nb::module_& m) {
   m.def("grumpkin_lift", &grumpkin_lift);
   m.def("grumpkin_sum", &grumpkin_sum);
+  m.def("assembly_trace", &assembly_trace);
   nb::class_<Poseidon>(m, "Poseidon")
       .def(nb::init<nb::handle, nb::handle, size_t, size_t>())
       .def("permute", &Poseidon::permute);
