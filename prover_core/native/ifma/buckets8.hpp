@@ -21,6 +21,42 @@ struct Stored {
   u64 x[E::words], y[E::words];
 };
 
+/// Eight stored points as lanes.
+template <class E>
+[[gnu::always_inline]] inline void load_rows(Row<E>& row, const Stored<E>* const p[8]) {
+  Word* limbs = row.x.limbs();  // x's, then y's: Row and the coordinates hold nothing else
+  constexpr int words = 2 * E::words;
+  for (int w = 0; w < words; w += 8) {
+    Word r[8];
+    const int n = std::min(8, words - w);
+    const __mmask8 there = __mmask8((1 << n) - 1);
+    for (int i = 0; i < 8; i++) r[i] = _mm512_maskz_loadu_epi64(there, p[i]->x + w);
+    transpose(r);
+    for (int k = 0; k < n; k++) limbs[w + k] = r[k];
+  }
+}
+
+/// Lanes as eight stored points.
+template <class E>
+[[gnu::always_inline]] inline void store_rows(Row<E>& row, Stored<E>* const p[8]) {
+  const Word* limbs = row.x.limbs();
+  constexpr int words = 2 * E::words;
+  for (int w = 0; w < words; w += 8) {
+    Word r[8];
+    const int n = std::min(8, words - w);
+    for (int k = 0; k < 8; k++) r[k] = k < n ? limbs[w + k] : word(0);
+    transpose(r);
+    const __mmask8 there = __mmask8((1 << n) - 1);
+    for (int i = 0; i < 8; i++) _mm512_mask_storeu_epi64(p[i]->x + w, there, r[i]);
+  }
+}
+template <class E>
+[[gnu::always_inline]] inline void store_rows(Row<E>& row, Stored<E>* first) {
+  Stored<E>* p[8];
+  for (int i = 0; i < 8; i++) p[i] = first + i;
+  store_rows(row, p);
+}
+
 /// Reference to a point: index, sign, and whether the index is into the prepared points or into stored points.
 inline constexpr std::uint32_t negative_bit = 1u << 31, stored_bit = 1u << 30, index_mask = stored_bit - 1;
 
@@ -237,19 +273,13 @@ class BucketSummer {
   }
 
   static void store_set(const Set& set, Row<E>& row, Stored<E>* buckets, Stored<E>* partial) {
-    alignas(64) u64 t[2 * E::words][8];
-    for (int j = 0; j < E::words; j++) {
-      _mm512_store_si512(t[j], row.x.limbs()[j]);
-      _mm512_store_si512(t[E::words + j], row.y.limbs()[j]);
-    }
+    Stored<E> dropped;
+    Stored<E>* p[8];
     for (int i = 0; i < 8; i++) {
-      if (set.bucket[i] == nobody) continue;
-      Stored<E>& s = set.bucket[i] & partial_bit ? partial[set.bucket[i] & ~partial_bit] : buckets[set.bucket[i]];
-      for (int j = 0; j < E::words; j++) {
-        s.x[j] = t[j][i];
-        s.y[j] = t[E::words + j][i];
-      }
+      const std::uint32_t b = set.bucket[i];
+      p[i] = b == nobody ? &dropped : b & partial_bit ? partial + (b & ~partial_bit) : buckets + b;
     }
+    store_rows(row, p);
   }
 };
 

@@ -25,18 +25,13 @@ class Miller8 {
  public:
   /// f[0]: per lane the product over rows of the Miller functions at P; or, if `apart`, f[r] those of row r alone.
   /// Q: on the twist, below 2.34 q. Sets `refused` where Q has not order r; such a lane's value means nothing.
-  void run(MillerRow* rows, size_t n, Fq12x8* f, bool apart) {
+  void run(MillerRow* rows, size_t n, Running8* f, bool apart) {
     if (norms_.size() < n) norms_.resize(n), prefix_.resize(n);
     const size_t accumulators = apart ? n : 1;
-    for (size_t i = 0; i < accumulators; i++) f[i] = Fq12x8::one();
+    for (size_t i = 0; i < accumulators; i++) f[i].start();
     for (size_t r = 0; r < n; r++) rows[r].x = rows[r].qx, rows[r].y = rows[r].qy, rows[r].refused = 0;
     for (size_t k = 1; k < std::size(params::ate_naf); k++) {
-      if (k > 1) {
-        for (size_t i = 0; i < accumulators; i++) {
-          f[i].square(spare_);
-          f[i] = spare_;
-        }
-      }
+      for (size_t i = 0; i < accumulators && k > 1; i++) f[i].square();  // at k = 1 they are 1
       twice(rows, n, f, apart);
       const int digit = params::ate_naf[k];
       if (digit == 0) continue;
@@ -65,7 +60,6 @@ class Miller8 {
 
  private:
   std::vector<Fq8> norms_, prefix_;
-  Fq12x8 spare_;
 
   static Fq2x8 negative(const Fq2x8& a) { return Fq2x8::sub<3>(Fq2x8::zero(), a); }
 
@@ -92,7 +86,7 @@ class Miller8 {
     return again;
   }
 
-  [[gnu::noinline]] void twice(MillerRow* rows, size_t n, Fq12x8* f, bool apart) {
+  [[gnu::noinline]] void twice(MillerRow* rows, size_t n, Running8* f, bool apart) {
     for (size_t r = 0; r < n; r++) {
       const Fq8 half = norm(rows[r].y);
       norms_[r] = Fq8::add(half, half);
@@ -107,7 +101,7 @@ class Miller8 {
     }
   }
 
-  [[gnu::noinline]] void add(MillerRow* rows, size_t n, Fq12x8* f, bool apart) {
+  [[gnu::noinline]] void add(MillerRow* rows, size_t n, Running8* f, bool apart) {
     for (size_t r = 0; r < n; r++) norms_[r] = norm(Fq2x8::sub<3>(rows[r].px, rows[r].x));
     SharedInversion inverses = invert(rows, n);
     for (size_t r = n; r-- > 0;) {
@@ -121,15 +115,14 @@ class Miller8 {
 
   /// With slope m through (x, y) and (x2, .): x' = m^2 - x - x2, g = m x - y, y' = g - m x'; and f times the line
   /// 1 - m (x_P / y_P) w + (g / y_P) w^3.
-  [[gnu::always_inline]] void line_step(MillerRow& row, const Fq2x8& m, const Fq2x8& x2, Fq12x8& f) {
+  [[gnu::always_inline]] void line_step(MillerRow& row, const Fq2x8& m, const Fq2x8& x2, Running8& f) {
     const Fq2x8 g = Fq2x8::minus(Fq2x8::mul(m, row.x), row.y);
     const Fq2x8 x3 = Fq2x8::minus_two(Fq2x8::sqr(m), row.x, x2);
     row.y = Fq2x8::minus(g, Fq2x8::mul(m, x3));
     row.x = x3;
     const Line8 line({Fq8::mul(m.c0, row.x_over_y), Fq8::mul(m.c1, row.x_over_y)},
                      {Fq8::mul(g.c0, row.minus_one_over_y), Fq8::mul(g.c1, row.minus_one_over_y)});
-    f.times_line(line, spare_);
-    f = spare_;
+    f.times_line(line);
   }
 };
 

@@ -58,11 +58,12 @@ class WideMsm final : public MsmEngine<F> {
     this->finished_ = true;
     flush();
     std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
-    parallel_for(sums.size() + 1, threads_, [&](size_t i) {
-      if (i == sums.size())
+    const size_t tasks = std::min<size_t>(threads_, sums.size());
+    parallel_for(tasks + 1, threads_, [&](size_t i) {
+      if (i == tasks)
         sum_ones();
-      else if (buckets_[i / slices_].get())
-        sums[i] = reduce(i / slices_, i % slices_);
+      else
+        reduce(sums, sums.size() * i / tasks, sums.size() * (i + 1) / tasks);
     });
     Xyzz<F> total = Xyzz<F>::infinity();
     for (size_t w = windows_.count; w-- > 0;) {
@@ -268,22 +269,22 @@ class WideMsm final : public MsmEngine<F> {
     for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
   }
 
-  /// sum over slice s of window w of (b + 1) bucket[b].
-  Xyzz<F> reduce(size_t w, size_t s) {
-    const auto [low, high] = slice(s);
-    std::vector<typename Reducer<E>::Part> parts;
-    const Stored<E> all = Reducer<E>().reduce(buckets_[w].get() + low, std::uint32_t(high - low), true, 0, parts);
-    Xyzz<F> sum = Xyzz<F>::infinity();
-    for (const auto& part : parts) {
-      auto p = Xyzz<F>::from(unscaled(part.point));
-      for (unsigned k = 0; k < part.shift; k++) p = p.twice();
-      sum.add(p);
+  /// sums[i], begin <= i < end: over slice i % slices_ of window i / slices_, of (b + 1) bucket[b].
+  void reduce(std::vector<Xyzz<F>>& sums, size_t begin, size_t end) {
+    if (!buckets_[0].get()) return;  // all windows are opened by the first flush
+    std::vector<const Stored<E>*> buckets;
+    for (size_t i = begin; i < end; i++) buckets.push_back(buckets_[i / slices_].get() + slice(i % slices_).first);
+    const auto windows = Reducer<E>().reduce(buckets, std::uint32_t(windows_.buckets() / slices_));
+    for (size_t i = begin; i < end; i++) {
+      const auto& window = windows[i - begin];
+      for (const auto& part : window.parts) {
+        auto p = Xyzz<F>::from(unscaled(part.point));
+        for (unsigned k = 0; k < part.shift; k++) p = p.twice();
+        sums[i].add(p);
+      }
+      if (const u64 low = slice(i % slices_).first)
+        sums[i].add(Xyzz<F>::from(unscaled(window.plain)).times_vartime(&low, windows_.bits));
     }
-    if (low) {
-      const u64 offset = low;
-      sum.add(Xyzz<F>::from(unscaled(all)).times_vartime(&offset, windows_.bits));
-    }
-    return sum;
   }
 
   /// The buckets of window w, all blank when first opened.

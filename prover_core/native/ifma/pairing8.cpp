@@ -27,7 +27,7 @@ void load(const void* const from[8], Fq8& x, Fq8& y) {
 struct Workspace {
   std::vector<ScaleRow> scaling;
   std::vector<MillerRow> miller;
-  std::vector<Fq12x8> f;
+  std::vector<Running8> f;
   std::vector<Fq8> inverses, prefix;
   Scaler8 scaler;
   Combiner8 combiner;
@@ -92,10 +92,10 @@ void miller_values(const ScaledPair* pairs, size_t n, bool apart, bool scaled, F
   w.loops.run(w.miller.data(), rows, w.f.data(), apart);
   for (size_t i = 0; i < n; i++) {
     in_subgroup[i] = !(w.miller[i % rows].refused >> (i / rows) & 1);
-    if (apart) values[i] = w.f[i % rows].lane_up_to_scale(int(i / rows));
+    if (apart) values[i] = w.f[i % rows].value().lane_up_to_scale(int(i / rows));
   }
   if (!apart)
-    for (size_t g = 0; g * rows < n; g++) values[g] = w.f[0].lane_up_to_scale(int(g));
+    for (size_t g = 0; g * rows < n; g++) values[g] = w.f[0].value().lane_up_to_scale(int(g));
 }
 
 G1 combine(const G1Affine* p, const SplitScalar* k, size_t n) {

@@ -74,36 +74,48 @@ class Scaler8 {
   }
 
  private:
+  static constexpr size_t abreast = 2;
   std::vector<Fq8> values_, prefix_, px_, py_;
 
-  /// lambda = 3x^2 / 2y, x' = lambda^2 - 2x, y' = lambda (x - x') - y.
   [[gnu::noinline]] void twice(ScaleRow* rows, size_t n) {
     for (size_t r = 0; r < n; r++) values_[r] = Fq8::add(rows[r].y, rows[r].y);
-    SharedInversion inverses(values_.data(), prefix_.data(), n);
-    inverses.invert();  // y is not 0: the order is odd
-    for (size_t r = n; r-- > 0;) {
-      FqE8 x{rows[r].x}, y{rows[r].y};
-      const FqE8 slope = FqE8::mul(FqE8::triple(FqE8::sqr(x)), {inverses.take(r)});
-      step(rows[r], slope, x, x, y);
-    }
+    sweep<true>(rows, n);
   }
 
-  /// lambda = (y2 - y) / (x2 - x), x' = lambda^2 - x - x2, y' = lambda (x - x') - y.
+  /// rows += (px_, py_)
   [[gnu::noinline]] void add(ScaleRow* rows, size_t n) {
     for (size_t r = 0; r < n; r++) values_[r] = Fq8::sub<3>(px_[r], rows[r].x);
-    SharedInversion inverses(values_.data(), prefix_.data(), n);
-    inverses.invert();
-    for (size_t r = n; r-- > 0;) {
-      FqE8 x{rows[r].x}, y{rows[r].y};
-      const FqE8 slope = FqE8::mul({Fq8::sub<3>(py_[r], y.c)}, {inverses.take(r)});
-      step(rows[r], slope, x, {px_[r]}, y);
-    }
+    sweep<false>(rows, n);
   }
 
-  [[gnu::always_inline]] static void step(ScaleRow& row, const FqE8& slope, const FqE8& x, const FqE8& x2, const FqE8& y) {
-    const FqE8 x3 = FqE8::minus_two(FqE8::sqr(slope), x, x2);
-    row.y = FqE8::minus(FqE8::mul(slope, FqE8::sub<3>(x, x3)), y).c;
-    row.x = x3.c;
+  template <bool doubling>
+  [[gnu::always_inline]] void sweep(ScaleRow* rows, size_t n) {
+    SharedInversion inverses(values_.data(), prefix_.data(), n);
+    inverses.invert();  // neither y nor x2 - x is 0: the order is odd, and see above
+    size_t r = n;
+    for (; r >= abreast; r -= abreast) step<doubling, abreast>(rows, r - abreast, inverses);
+    for (; r > 0; r--) step<doubling, 1>(rows, r - 1, inverses);
+  }
+
+  /// With slope m = 3x^2 / 2y or (y2 - y) / (x2 - x): x' = m^2 - x - x2, y' = m (x - x') - y. A row alone is one long chain
+  /// of dependent products; `w` rows abreast keep the multipliers busy.
+  template <bool doubling, size_t w>
+  [[gnu::always_inline]] void step(ScaleRow* rows, size_t first, SharedInversion& inverses) {
+    FqE8 m[w], x3[w];
+    for (size_t j = w; j-- > 0;) m[j] = {inverses.take(first + j)};
+    for (size_t j = 0; j < w; j++) {
+      const ScaleRow& row = rows[first + j];
+      m[j] = FqE8::mul(doubling ? FqE8::triple(FqE8::sqr({row.x})) : FqE8{Fq8::sub<3>(py_[first + j], row.y)}, m[j]);
+    }
+    for (size_t j = 0; j < w; j++) {
+      const ScaleRow& row = rows[first + j];
+      x3[j] = FqE8::minus_two(FqE8::sqr(m[j]), {row.x}, {doubling ? row.x : px_[first + j]});
+    }
+    for (size_t j = 0; j < w; j++) {
+      ScaleRow& row = rows[first + j];
+      row.y = FqE8::minus(FqE8::mul(m[j], FqE8::sub<3>({row.x}, x3[j])), {row.y}).c;
+      row.x = x3[j].c;
+    }
   }
 };
 

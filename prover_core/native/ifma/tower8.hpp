@@ -143,6 +143,28 @@ struct Fq12x8 {
   }
 };
 
+/// An element that is replaced again and again: no product is copied back.
+class Running8 {
+ public:
+  void start() {
+    now_ = 0;
+    value_[0] = Fq12x8::one();
+  }
+  const Fq12x8& value() const { return value_[now_]; }
+  void square() {
+    value_[now_].square(value_[1 - now_]);
+    now_ = 1 - now_;
+  }
+  void times_line(const Line8& line) {
+    value_[now_].times_line(line, value_[1 - now_]);
+    now_ = 1 - now_;
+  }
+
+ private:
+  Fq12x8 value_[2];
+  int now_ = 0;
+};
+
 /// Replaces the n values by their inverses, lane by lane: 3 products each and one scalar inversion for all lanes of all.
 /// `scratch` has room for n. False, and the values unchanged, if some lane of some value is 0 modulo q.
 class SharedInversion {
