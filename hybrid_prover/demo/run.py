@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import tempfile
@@ -190,6 +191,9 @@ class Demo:
 async def run_demo(config: DemoConfig, output: Output) -> int:
     """Runs the demo; errors are typed, and whatever was started is stopped before they leave."""
     prepare_folder(config.out)
+    load = os.getloadavg()[0]
+    if load > usable_cores() / 2:
+        output.note(f"this machine is busy (load {load:.1f} on {usable_cores()} cores): the times will be spread")
     config.work_dir.mkdir(parents=True, exist_ok=True)
     with output.step("circuits and keys"):
         circuits = await asyncio.to_thread(load_circuits, config.work_dir / "keys", select().backend, output.note)
