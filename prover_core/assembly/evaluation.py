@@ -88,14 +88,15 @@ def weights(challenges: TableChallenges) -> Weights:
 
 
 def opening_functional(eq_rows: Sequence[int], theta: int) -> list[int]:
-    """b over the 96 rows of a part: eq(s) + theta eq(s - 1) for s < 91, and theta^(2 + j) more in row 87 + j, j < 4.
+    """b over the 96 rows of a part: theta eq(s) + theta^2 eq(s - 1) for s < 91, and theta^(3 + j) more in row 87 + j.
 
-    0 in the rows that only blind.
+    0 in the rows that only blind. No functional has the weight 1: it would go unnoticed if a commitment held a multiple
+    of Q, which shifts the opened value by a number that does not depend on theta.
     """
     out = [0] * layout.WIDTH
     for s in range(layout.USED_ROWS):
-        out[s] = (eq_rows[s] + theta * (eq_rows[s - 1] if s else 0)) % Q
-    power = theta
+        out[s] = theta * (eq_rows[s] + theta * (eq_rows[s - 1] if s else 0)) % Q
+    power = theta * theta % Q
     for j in range(layout.CELL_FUNCTIONALS):
         power = power * theta % Q
         out[layout.CELL_ROW + j] = (out[layout.CELL_ROW + j] + power) % Q
@@ -105,7 +106,7 @@ def opening_functional(eq_rows: Sequence[int], theta: int) -> list[int]:
 def opening_value(
     claims: Claims, eq_rows: Sequence[int], first_part: int, vector_weights: Sequence[int], theta: int
 ) -> int:
-    """sum_v w_v sum_j theta^j claim_vj: what b, weighted by eq over the low group bits, makes of the folded vectors.
+    """sum_v w_v sum_j theta^(1 + j) claim_vj: what b, weighted by eq over the low group bits, makes of the folded vectors.
 
     For a column: (current, next, its cells in rows 87, 88 or 0, 0, 0). For the point vector, which is 0 outside rows
     89 and 90: the same from X and Y. For a key column, which is in part 0 only: its claims times `first_part`, eq at 0.
@@ -131,4 +132,4 @@ def opening_value(
         for value in reversed(values):
             inner = (inner * theta + value) % Q
         total += w * inner
-    return total % Q
+    return total * theta % Q

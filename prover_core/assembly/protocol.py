@@ -34,7 +34,7 @@ Checks, all equations mod q unless said otherwise:
     bits, and `value` the claims folded by w and theta (`evaluation.opening_value`).
  f. sum_h D'_hh = sum_ik x_i z_k D_ik.
  g. sum_hk x'_h z'_k D'_hk = sum_j u_j G''_j + (sum_j u_j b''_j) Q, where G'' and b'' are the generators and the opening
-    functional folded by z over m parts and by z' over six strips of 16 rows.
+    functional folded by z over m parts and by z' over six strips of 16 rows. b has no part of weight theta^0.
 
 Decision: the opening is folded in two levels, not revealed (plain Hyrax would cost the wrap 618k rows instead of 461k).
 """

@@ -55,7 +55,10 @@ def draw_offset(t: CircuitTranscript, messages: Messages, index: int) -> Offset:
 def opening_value(
     field: EmulatedField, claims: ClaimValues, eq: EqVectors, weights: Sequence[UnitWeight], theta: Sequence[Residue]
 ) -> Residue:
-    """`evaluation.opening_value`, reduced; theta[j] = theta^j. Weights as a + b lambda: 12 rows a claim."""
+    """`evaluation.opening_value`, reduced; theta[j] = theta^j. Weights as a + b lambda: 12 rows a claim.
+
+    The claims are joined by theta^0, theta^1, ... and the whole multiplied by theta.
+    """
     n = len(layout.COLUMNS)
 
     def combine(terms: Sequence[tuple[int, Residue]]) -> Residue:
@@ -85,7 +88,8 @@ def opening_value(
     key = combine(list(enumerate(claims.key_current, start=first)))
     key = key + theta[1] * combine(list(enumerate(claims.key_next, start=first)))
     key = key + theta[2] * combine(list(enumerate(claims.key_cells, start=first)))
-    return (total + key.reduce("opening value") * eq.group_low[0]).reduce("opening value")
+    total = total + key.reduce("opening value") * eq.group_low[0]
+    return (total.reduce("opening value") * theta[1]).reduce("opening value")
 
 
 def column_sums(
@@ -174,7 +178,7 @@ def fold_generators(
 def folded_functional(
     field: EmulatedField, eq: EqVectors, theta: Sequence[Residue], weights: Sequence[UnitWeight]
 ) -> list[Residue]:
-    """sum_h z'_h b[16 h + j] for j < 16, b as in `evaluation.opening_functional`; reduced."""
+    """sum_h z'_h b[16 h + j] for j < 16, b being `evaluation.opening_functional` divided by theta; reduced."""
     z = [w.value for w in weights]
     strips = [(z[h] * eq.row_high[h]).reduce("functional") for h in range(STRIPS)]
     whole = strips[0]
@@ -241,6 +245,7 @@ def check_final(
     parts = field.constant(0)
     for bits, e in zip(odd, eq.group_low, strict=True):
         parts = parts + odd_parts(field, bits) * e
+    parts = parts.reduce("final") * theta[1]
     first, second = field.constant(0), field.constant(0)
     for (a, b), value in zip(messages.final, functional, strict=True):
         first, second = first + odd_parts(field, a) * value, second + odd_parts(field, b) * value
