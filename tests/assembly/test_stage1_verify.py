@@ -26,7 +26,8 @@ from prover_core.assembly.prover import Assembly, AssemblyBuilder
 from prover_core.assembly.shape import Shape
 from prover_core.assembly.sumcheck import interpolate
 from prover_core.assembly.transcript import Transcript
-from prover_core.assembly.verifier import verify_stage1
+from prover_core.assembly.verifier import _check_opening, verify_stage1
+from prover_core.assembly.weights import eq_vector
 from prover_core.errors import InvalidInputError, ProverError, VerificationError
 from prover_core.groth16.keys import Proof
 from prover_core.reference.curve import G2 as G2_GROUP
@@ -544,3 +545,39 @@ def test_errors_are_ours(sample: SampleKey, assembly: Assembly) -> None:
     assert issubclass(VerificationError, ProverError)
     with pytest.raises(InvalidInputError):
         verify_stage1(Shape(3, 1, 4), sample.vk, assembly.publics, assembly.proof)
+
+
+def test_commitments_cannot_hold_the_value_generator(sample: SampleKey) -> None:
+    """A column's commitment plus eta Q, and its claim less eta eq: refused because no functional has the weight 1."""
+    eta = 987654321
+    points: list[int] = []
+
+    class Shifted(Cheat):
+        def _commit(self, begin, end, blinds):  # type: ignore[no-untyped-def]
+            out = super()._commit(begin, end, blinds)
+            if begin:
+                return out
+            moved = add(out[0][0], multiply(engine().value_generator, eta))
+            return ((moved, *out[0][1:]), *out[1:])
+
+        def _sumcheck(self, t, challenges, claim):  # type: ignore[no-untyped-def]
+            rounds, group_point, row_point, claims = super()._sumcheck(t, challenges, claim)
+            points[:] = [*group_point, *row_point]
+            eq_block = eq_vector(group_point[self.shape.chunk_bits :])[0]
+            shifted = (claims.current[0] - eta * eq_block) % Q
+            return rounds, group_point, row_point, replace(claims, current=(shifted, *claims.current[1:]))
+
+    builder = Shifted(SHAPE, sample.vk)
+    builder.extend(leaves(sample, 2))
+    done = builder.finish(ENTROPY)
+    assert refused(done, sample, done.proof) == "d"  # the claim is false; the opening alone must see it too
+    t = Transcript(permutation=engine().permute)
+    protocol.begin(t, SHAPE, done.statement)
+    protocol.after_points(t, SHAPE, done.proof.points)
+    protocol.after_columns(t, done.proof.columns, done.proof.words)
+    for coefficients in done.proof.rounds:
+        protocol.after_round(t, coefficients)
+    bits = SHAPE.group_bits
+    with pytest.raises(VerificationError) as caught:
+        _check_opening(t, SHAPE, leaf_key(sample.vk, 2), done.proof, points[:bits], eq_vector(points[bits:]))
+    assert caught.value.field == "e"
