@@ -38,8 +38,11 @@ class StreamingProver:
     backend and shared.
     """
 
-    def __init__(self, key: ProvingKey, backend: Backend, *, r1cs: R1cs | None = None) -> None:
-        """With `r1cs`, a proof that fails its check is blamed on the row that the witness breaks, or on the device."""
+    def __init__(self, key: ProvingKey, backend: Backend, *, r1cs: R1cs | None = None, whole: bool = False) -> None:
+        """With `r1cs`, a proof that fails its check is blamed on the row that the witness breaks, or on the device.
+
+        `whole`: the witness will come at once, so nothing is gained by opening all sums together, and memory is lost.
+        """
         if key.insecure:
             log.warning("proving with an insecure key (single-party setup): not for production")
         self._key = key
@@ -48,7 +51,7 @@ class StreamingProver:
         self._witness = np.zeros((key.n_vars, 4), dtype=np.uint64)
         self._covered = np.zeros(key.n_vars, dtype=np.bool_)
         self._finished = False
-        self._sums = open_sums(key, backend)
+        self._sums = open_sums(key, backend, whole=whole)
 
     @property
     def missing(self) -> int:
@@ -166,7 +169,7 @@ def prove(
     """
     if len(witness) != key.n_vars:
         raise InvalidInputError(f"the witness has {len(witness)} wires, the key {key.n_vars}", field="witness")
-    prover = StreamingProver(key, backend, r1cs=r1cs)
+    prover = StreamingProver(key, backend, r1cs=r1cs, whole=True)
     prover.add(0, witness)
     return prover.finish(entropy)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from ..backend import Backend
+from ..memory import release_pages
 from ..types import FrVector, G1Point, G2Point
 from .keys import ProvingKey
 from .quotient import Quotient
@@ -76,7 +77,40 @@ class StreamedSums:
         return None
 
 
-def open_sums(key: ProvingKey, backend: Backend) -> ProofSums:
-    """The backend's own sums if it has such, else accumulators."""
+class WholeSums:
+    """The same for a witness that comes whole: one sum after another, so that one sum's buckets are open at a time."""
+
+    def __init__(self, key: ProvingKey, backend: Backend) -> None:
+        self._key = key
+        self._backend = backend
+        self._quotient = Quotient.of(key, backend)
+
+    def add(self, offset: int, wires: FrVector) -> None:
+        """Nothing yet: `finish` is given the whole witness."""
+
+    def finish(self, witness: FrVector) -> Sums:
+        """Two sparse products, six NTTs and five MSMs. Pages of a mapped key are given back after use."""
+        key, backend = self._key, self._backend
+        h = backend.g1_msm(key.h, self._quotient.scalars(witness, backend))
+        release_pages(key.h.limbs)
+        b2 = backend.g2_msm(key.b2, witness)
+        release_pages(key.b2.limbs)
+        a = backend.g1_msm(key.a, witness)
+        release_pages(key.a.limbs)
+        b1 = backend.g1_msm(key.b1, witness)
+        release_pages(key.b1.limbs)
+        l_ = backend.g1_msm(key.l, witness[key.n_public + 1 :])
+        release_pages(key.l.limbs)
+        return Sums(a, b1, b2, l_, h)
+
+    def again(self, witness: FrVector) -> Sums | None:
+        """There is only this backend."""
+        return None
+
+
+def open_sums(key: ProvingKey, backend: Backend, *, whole: bool = False) -> ProofSums:
+    """The backend's own sums if it has such, else accumulators, or single sums where the witness is there already."""
     own = backend.proof_sums(key) if isinstance(backend, MakesProofSums) else None
-    return StreamedSums(key, backend) if own is None else own
+    if own is not None:
+        return own
+    return WholeSums(key, backend) if whole else StreamedSums(key, backend)
