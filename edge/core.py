@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 import structlog
 
-from hybrid_prover.v1 import job_pb2
+from hybrid_prover.v1 import common_pb2, job_pb2
 from prover_core.artifacts import ArtifactStore
+from prover_core.errors import VerificationError
 from prover_core.types import Digest
 
 from . import requests
 from .chunkfile import ChunkRecord
 from .circuitfiles import CircuitFiles
 from .config import EdgeConfig
+from .faults import unproved
 from .instructions import (
+    CheckLeaf,
     DropInputs,
     EnsureCircuit,
     FetchResult,
@@ -32,6 +35,7 @@ from .instructions import (
     StartWitness,
     StopWitness,
 )
+from .leafcheck import LeafChecker
 from .machine import EdgeMachine
 from .model import Code, Job, JobState, SegmentState, Timing
 from .spool import CircuitRecord, job_row, segment_row
@@ -63,6 +67,9 @@ class EdgeCore:
         self.spool = spool
         self.pool = pool
         self.artifacts = artifacts
+        self.leaves = LeafChecker(config.backend)
+        self.leaves_refused = 0
+        """Leaf proofs of the cloud that did not verify, or were for private jobs."""
         self.now = Clock()
         self.machine = EdgeMachine(
             workers=config.workers,
@@ -82,7 +89,7 @@ class EdgeCore:
         self._changed: dict[bytes, asyncio.Event] = {}
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self.background: set[asyncio.Task[None]] = set()
-        """What nobody waits for: workers that load a circuit ahead."""
+        """What nobody waits for: workers that load a circuit ahead, leaf proofs that are verified."""
         self._admission = asyncio.Lock()
 
     # Life
@@ -105,6 +112,7 @@ class EdgeCore:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.leaves.close()
         await self.pool.close()
         await self.spool.close()
 
@@ -171,7 +179,12 @@ class EdgeCore:
         """Registers a circuit, durably."""
         await self.spool.call(lambda spool: spool.add_circuit(record))
         self.circuits[record.digest] = record
-        task = asyncio.create_task(self.pool.warm(self.files(record)))
+        files = self.files(record)
+        self._in_background(self.pool.warm(files))
+        self._in_background(self.leaves.warm(record.digest, files.zkey))
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self.background.add(task)
         task.add_done_callback(self.background.discard)
 
@@ -207,6 +220,8 @@ class EdgeCore:
                 task = self._tasks.get((job_id, segment))
                 if task is not None:
                     task.cancel()
+            case CheckLeaf(job_id, segment):
+                self._in_background(self._check_leaf(job_id, segment))
             case SaveSegment(job_id, segment):
                 row = segment_row(job_id, self.machine.jobs[job_id].segments[segment])
                 self.spool.post(lambda spool: spool.save_segment(row))
@@ -269,6 +284,7 @@ class EdgeCore:
                 self.files(self.circuits[job.segments[segment].circuit]),
                 job.plan.chunk_wires,
                 self.spool.spool.chunk_file(job_id, segment),
+                self.circuits[job.segments[segment].circuit].public_signals,
                 inputs,
             )
             bound.info("witness begins", wires=job.segments[segment].wires)
@@ -286,9 +302,42 @@ class EdgeCore:
             timings = [Timing(*t) for t in head["timings"]]
             bound.info("witness done", ms={t.phase: t.duration // 10**6 for t in timings}, chunks=head.get("chunks", 0))
             if head["event"] == "leaf":
-                self.apply(machine.proof_ready(job_id, segment, body, timings, self.now()))
+                publics = b"".join(common_pb2.LeafProof.FromString(body).public_signals)
+                self.apply(machine.proof_ready(job_id, segment, body, publics, timings, self.now()))
             else:
-                self.apply(machine.witness_finished(job_id, segment, head["chunks"], timings, self.now()))
+                self.apply(machine.witness_finished(job_id, segment, head["chunks"], body, timings, self.now()))
+
+    def leaf_came(self, job_id: bytes, segment: int, leaf: bytes, timings: list[Timing]) -> None:
+        """The cloud tells a segment's leaf proof; that of a private job is made here, so another one is a fault."""
+        job = self.machine.jobs.get(job_id)
+        if job is not None and job.private and segment < len(job.segments) and leaf != job.segments[segment].leaf:
+            self._leaf_fault(job_id, segment, "it was not made by this edge, as those of private jobs are")
+        self.apply(self.machine.segment_proved(job_id, segment, leaf, timings, self.now()))
+
+    async def _check_leaf(self, job_id: bytes, segment: int) -> None:
+        """One candidate; answers CheckLeaf exactly once unless the daemon stops."""
+        s = self.machine.jobs[job_id].segments[segment]
+        candidate, publics = s.candidate, s.publics
+        assert candidate is not None
+        assert publics is not None
+        try:
+            zkey = self.files(self.circuits[s.circuit]).zkey
+            leaf = await self.leaves.check(s.circuit, zkey, candidate, publics)
+        except VerificationError as e:
+            self._leaf_fault(job_id, segment, str(e))
+            self.apply(self.machine.leaf_refused(job_id, segment, unproved(segment, str(e)), self.now()))
+        except Exception as e:
+            made = failure_of(e, prefix=f"segments[{segment}]", metadata={"segment": str(segment)})
+            log.error("leaf check broke", job_id=job_id.hex(), segment=segment, error=repr(e))
+            self.apply(self.machine.leaf_refused(job_id, segment, made, self.now()))
+        else:
+            self.apply(self.machine.leaf_verified(job_id, segment, leaf, self.now()))
+
+    def _leaf_fault(self, job_id: bytes, segment: int, why: str) -> None:
+        self.leaves_refused += 1
+        log.error(
+            "leaf of the cloud refused", job_id=job_id.hex(), segment=segment, error=why, refused=self.leaves_refused
+        )
 
     def _remove_chunks_if_ended(self, job_id: bytes) -> None:
         """A worker may have written after the job's chunks were removed."""

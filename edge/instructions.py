@@ -39,6 +39,14 @@ class FetchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckLeaf:
+    """Verify the segment's candidate as a proof of its public signals; answer with leaf_verified or leaf_refused."""
+
+    job_id: bytes
+    segment: int
+
+
+@dataclass(frozen=True, slots=True)
 class SaveSegment:
     """Make the segment's record durable."""
 
@@ -75,7 +83,16 @@ class Forget:
 
 
 Instruction = (
-    StartWitness | StopWitness | EnsureCircuit | FetchResult | SaveSegment | SaveJob | Notify | DropInputs | Forget
+    StartWitness
+    | StopWitness
+    | EnsureCircuit
+    | FetchResult
+    | CheckLeaf
+    | SaveSegment
+    | SaveJob
+    | Notify
+    | DropInputs
+    | Forget
 )
 
 

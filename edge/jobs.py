@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections import deque
 
 from . import policy
+from .faults import broken_link
 from .instructions import (
+    CheckLeaf,
     DropInputs,
     Forget,
     Instruction,
@@ -69,8 +71,11 @@ class JobBook:
             return self._drain()
         for s in job.segments:
             s.working = False
-            if not s.state.ended and not s.leaf:
-                whole = s.chunk_count is not None and len(s.chunk_bytes) == s.chunk_count
+            if s.publics is None and not job.private:
+                # Of a version that did not verify what the cloud gave it.
+                s.leaf = b""
+            if not s.leaf:
+                whole = s.chunk_count is not None and len(s.chunk_bytes) == s.chunk_count and s.publics is not None
                 s.state = SegmentState.UPLOADING if whole else SegmentState.QUEUED
                 s.chunk_count = s.chunk_count if whole else None
             self._unacked += sum(s.chunk_bytes)
@@ -103,7 +108,9 @@ class JobBook:
             job, s = found
             s.chunk_bytes.append(size)
             s.chunk_wires.append(wires)
-            if sequence < s.acked:
+            if s.complete:
+                s.acked = s.cursor = max(s.acked, len(s.chunk_bytes))
+            elif sequence < s.acked:
                 s.wires_acked += wires
             else:
                 self._unacked += size
@@ -111,18 +118,19 @@ class JobBook:
         return self._drain()
 
     def witness_finished(
-        self, job_id: bytes, segment: int, chunks: int, timings: list[Timing], now: int
+        self, job_id: bytes, segment: int, chunks: int, publics: bytes, timings: list[Timing], now: int
     ) -> list[Instruction]:
-        """All chunks of the segment are in the spool; its worker is idle."""
+        """All chunks of the segment are in the spool, these are its public signals; its worker is idle."""
         self._release(job_id, segment)
         found = self._running(job_id, segment)
         if found:
             job, s = found
             self._note(s, timings)
             s.chunk_count = chunks
-            self._advance(job, s, SegmentState.UPLOADING)
-            self._after_ack(job, s, now)
-            self._outbox.offer(job, s)
+            if self._learn(job, s, publics, now):
+                self._advance(job, s, SegmentState.PROVING if s.complete else SegmentState.UPLOADING)
+                self._after_ack(job, s, now)
+                self._outbox.offer(job, s)
         self._schedule(now)
         return self._drain()
 
@@ -134,7 +142,7 @@ class JobBook:
         return self._drain()
 
     def proof_ready(
-        self, job_id: bytes, segment: int, leaf: bytes, timings: list[Timing], now: int
+        self, job_id: bytes, segment: int, leaf: bytes, publics: bytes, timings: list[Timing], now: int
     ) -> list[Instruction]:
         """Placement private: the leaf proof was made and verified here; its worker is idle."""
         self._release(job_id, segment)
@@ -142,10 +150,9 @@ class JobBook:
         if found:
             job, s = found
             self._note(s, timings)
-            s.leaf = leaf
-            self._advance(job, s, SegmentState.PROVED)
-            self._out.append(SaveSegment(job.id, s.index))
-            self._outbox.offer(job, s)
+            if self._learn(job, s, publics, now):
+                self._accept(job, s, leaf, now)
+                self._outbox.offer(job, s)
         self._schedule(now)
         return self._drain()
 
@@ -153,7 +160,7 @@ class JobBook:
         """The segment cannot be witnessed (or proved); its worker is idle."""
         self._release(job_id, segment)
         found = self._running(job_id, segment)
-        if found and not found[1].complete:
+        if found and self._needed(*found):
             self._fail_segment(*found, failure, now)
         self._schedule(now)
         return self._drain()
@@ -162,7 +169,7 @@ class JobBook:
         """The worker died under the segment, which is tried again `worker_attempts` times in all."""
         self._release(job_id, segment)
         found = self._running(job_id, segment)
-        if found and not found[1].complete:
+        if found and self._needed(*found):
             job, s = found
             s.crashes += 1
             if s.crashes >= self._worker_attempts:
@@ -179,6 +186,46 @@ class JobBook:
         self._schedule(now)
         return self._drain()
 
+    # Leaf proofs
+
+    def leaf_verified(self, job_id: bytes, segment: int, leaf: bytes, now: int) -> list[Instruction]:
+        """The candidate proves the public signals of this edge's witness; `leaf` is its canonical encoding."""
+        found = self._running(job_id, segment)
+        if found and found[1].checking:
+            self._accept(*found, leaf, now)
+        return self._drain()
+
+    def leaf_refused(self, job_id: bytes, segment: int, failure: Failure, now: int) -> list[Instruction]:
+        """The candidate is not a proof of the segment: the job ends, and nothing of the candidate is kept."""
+        found = self._running(job_id, segment)
+        if found and found[1].checking:
+            self._fail_segment(*found, failure, now)
+        return self._drain()
+
+    def _learn(self, job: Job, s: Segment, publics: bytes, now: int) -> bool:
+        """The public signals of the segment's witness are known. False if that broke a link and ended the job."""
+        s.publics = publics
+        broken = broken_link(job)
+        if broken is not None:
+            self._end(job, JobState.FAILED, broken, now)
+            self._outbox.farewell(job)
+            return False
+        self._out.append(SaveSegment(job.id, s.index))
+        self._check(job, s)
+        return True
+
+    def _check(self, job: Job, s: Segment) -> None:
+        """Has the candidate verified once there are public signals to hold it against."""
+        if s.candidate is not None and s.publics is not None and not (s.checking or s.leaf):
+            s.checking = True
+            self._out.append(CheckLeaf(job.id, s.index))
+
+    def _accept(self, job: Job, s: Segment, leaf: bytes, now: int) -> None:
+        s.leaf, s.candidate, s.checking = leaf, None, False
+        self._advance(job, s, SegmentState.VERIFIED if s.vouched else SegmentState.PROVED)
+        self._out.append(SaveSegment(job.id, s.index))
+        self._maybe_done(job, now)
+
     # Changes of state
 
     def _running(self, job_id: bytes, segment: int) -> tuple[Job, Segment] | None:
@@ -187,6 +234,10 @@ class JobBook:
             return None
         s = job.segments[segment]
         return None if s.state in (SegmentState.FAILED, SegmentState.CANCELLED) else (job, s)
+
+    def _needed(self, job: Job, s: Segment) -> bool:
+        """Whether the job cannot do without what a worker makes of the segment."""
+        return not s.complete or not job.made(s)
 
     def _release(self, job_id: bytes, segment: int) -> None:
         self._at_work.discard((job_id, segment))
@@ -247,17 +298,23 @@ class JobBook:
             self._out.append(SaveSegment(job.id, s.index))
 
     def _completed(self, job: Job, s: Segment, now: int) -> None:
-        """The cloud has all it needs of the segment, even if the edge has not made it all (again)."""
+        """The cloud has all it needs of the segment, even if the edge has not made it all (again).
+
+        It is made here all the same until its public signals are known (private: its proof).
+        """
         if s.complete or s.state.ended:
             return
         s.complete = True
         self._move_acked(s, max(s.acked, len(s.chunk_bytes)))
         s.cursor = s.acked
         s.wires_acked = s.wires
-        if s.working:
-            self._out.append(StopWitness(job.id, s.index))
         if s.upload_started and "upload" not in s.timings:
             s.timings["upload"] = Timing("upload", s.upload_started, now - s.upload_started)
+        if not job.made(s):
+            self._touch(job)
+            return
+        if s.working:
+            self._out.append(StopWitness(job.id, s.index))
         self._advance(job, s, SegmentState.PROVING)
 
     def _maybe_done(self, job: Job, now: int) -> bool:
@@ -283,6 +340,7 @@ class JobBook:
         job.closing = state is not JobState.DONE and job.known_to_cloud
         job.opens = 0
         for s in job.segments:
+            s.candidate = None
             self._unacked -= sum(s.chunk_bytes[s.acked :])
             if s.working:
                 self._out.append(StopWitness(job.id, s.index))

@@ -4,12 +4,14 @@ The driver calls one method per event, carries out the instructions it returns, 
 messages from `next_message` whenever the transport has room. Times are nanoseconds that never go backwards.
 
 What holds whatever comes in: a segment's chunks are sent in order, starting where the cloud says; never more payload
-bytes than the cloud granted; one segment's or job's failure changes no other job; an ended job never changes again.
+bytes than the cloud granted; one segment's or job's failure changes no other job; an ended job never changes again; a
+leaf proof of the cloud is neither kept nor shown before the driver verified it against this edge's own public signals.
 """
 
 from __future__ import annotations
 
 from . import policy
+from .faults import wrong_count
 from .instructions import EnsureCircuit, FetchResult, Instruction, Message, SaveJob, SaveSegment
 from .jobs import JobBook
 from .model import Code, Failure, Job, JobState, Segment, SegmentState, Timing
@@ -79,7 +81,7 @@ class EdgeMachine(JobBook):
             self._incomplete(job, s, position)
             s.tail_sent, s.stale_refusals, s.not_before, s.last_progress = False, 0, 0, now
             self._outbox.offer(job, s)
-        if job.awaiting_result:
+        if job.awaiting_result and job.lacks_leaves:
             self._out.append(FetchResult(job.id))
         self._touch(job)
         self._schedule(now)
@@ -87,7 +89,7 @@ class EdgeMachine(JobBook):
 
     def _incomplete(self, job: Job, s: Segment, position: int) -> None:
         """The cloud wants the segment from `position` on: a state beyond that (a cloud that lost it) is taken back."""
-        s.complete = False
+        s.complete = s.vouched = False
         self._move_acked(s, position)
         s.cursor = position
         if s.state > SegmentState.WITNESSING:
@@ -185,27 +187,36 @@ class EdgeMachine(JobBook):
     def segment_proved(
         self, job_id: bytes, segment: int, leaf: bytes, timings: list[Timing], now: int
     ) -> list[Instruction]:
-        """A leaf proof exists at the cloud. A second one for the same segment changes nothing."""
+        """The cloud says that this is the segment's leaf proof, which is then verified here.
+
+        A second one for the same segment changes nothing, nor does one for a private job.
+        """
         found = self._running(job_id, segment)
         if found:
             job, s = found
             self._note_cloud(s, timings)
             self._completed(job, s, now)
-            if not s.leaf:
-                s.leaf = leaf
-            self._advance(job, s, SegmentState.PROVED)
+            self._propose(job, s, leaf)
+            if s.leaf:
+                self._advance(job, s, SegmentState.PROVED)
             self._out.append(SaveSegment(job.id, s.index))
-            self._maybe_done(job, now)
         return self._drain()
 
+    def _propose(self, job: Job, s: Segment, leaf: bytes) -> None:
+        if not job.private and not s.leaf and s.candidate is None:
+            s.candidate = leaf
+            self._check(job, s)
+
     def segment_verified(self, job_id: bytes, segment: int, timings: list[Timing], now: int) -> list[Instruction]:
-        """The leaf proof passed its batch."""
+        """The leaf proof passed its batch at the cloud; told to nobody before it was verified here."""
         found = self._running(job_id, segment)
         if found:
             job, s = found
             self._note_cloud(s, timings)
             self._completed(job, s, now)
-            self._advance(job, s, SegmentState.VERIFIED)
+            s.vouched = True
+            if s.leaf:
+                self._advance(job, s, SegmentState.VERIFIED)
             self._out.append(SaveSegment(job.id, s.index))
         return self._drain()
 
@@ -220,7 +231,7 @@ class EdgeMachine(JobBook):
         return self._drain()
 
     def job_done(self, job_id: bytes, now: int) -> list[Instruction]:
-        """Every proof is verified and every link holds. The job ends here once all its leaf proofs are here."""
+        """Every proof is verified and every link holds. The job ends once all leaf proofs are verified here too."""
         job = self.jobs.get(job_id)
         if job is not None:
             self._confirm(job)
@@ -228,8 +239,9 @@ class EdgeMachine(JobBook):
                 job.awaiting_result = True
                 for s in job.segments:
                     self._completed(job, s, now)
-                if not self._maybe_done(job, now):
+                if not self._maybe_done(job, now) and job.lacks_leaves:
                     self._out.append(FetchResult(job.id))
+                self._schedule(now)
         return self._drain()
 
     def job_failed(self, job_id: bytes, failure: Failure, now: int) -> list[Instruction]:
@@ -248,12 +260,12 @@ class EdgeMachine(JobBook):
     def result_fetched(self, job_id: bytes, leaves: list[bytes], now: int) -> list[Instruction]:
         """All leaf proofs of a job that the cloud says is done."""
         job = self.jobs.get(job_id)
-        if job is not None and job.state is JobState.RUNNING and len(leaves) == len(job.segments):
-            for s, leaf in zip(job.segments, leaves, strict=True):
-                if not s.leaf:
-                    s.leaf = leaf
-                    self._out.append(SaveSegment(job.id, s.index))
-            self._maybe_done(job, now)
+        if job is not None and job.state is JobState.RUNNING and job.awaiting_result and job.lacks_leaves:
+            if len(leaves) == len(job.segments):
+                for s, leaf in zip(job.segments, leaves, strict=True):
+                    self._propose(job, s, leaf)
+            else:
+                self._fail_job(job, wrong_count(len(leaves), len(job.segments)), now)
         return self._drain()
 
     def result_failed(self, job_id: bytes, wait: int, now: int) -> list[Instruction]:

@@ -120,7 +120,15 @@ class Segment:
     state: SegmentState = SegmentState.QUEUED
     failure: Failure | None = None
     leaf: bytes = b""
-    """Serialized `LeafProof`, empty until there is one."""
+    """Serialized `LeafProof` that was verified here, empty until there is one."""
+    publics: bytes | None = None
+    """Public signals of this edge's own witness, 32 big-endian bytes each; None until the witness is complete."""
+    candidate: bytes | None = None
+    """What the cloud gave as the leaf proof, until it is verified here."""
+    checking: bool = False
+    """The candidate is being verified."""
+    vouched: bool = False
+    """The cloud says that the leaf proof passed its batch; nothing is shown of it before there is a leaf here."""
     timings: dict[str, Timing] = field(default_factory=dict)
 
     chunk_bytes: list[int] = field(default_factory=list)
@@ -191,3 +199,12 @@ class Job:
     @property
     def private(self) -> bool:
         return self.plan.placement is Placement.PRIVATE
+
+    def made(self, s: Segment) -> bool:
+        """Whether this edge has made all that it makes of the segment: what the cloud says never stands in for it."""
+        return bool(s.leaf) if self.private else s.publics is not None
+
+    @property
+    def lacks_leaves(self) -> bool:
+        """Whether the cloud has yet to give a leaf proof. Those of a private job come from this edge alone."""
+        return not self.private and any(not s.leaf and s.candidate is None for s in self.segments)

@@ -24,7 +24,8 @@ from prover_core.errors import FormatError
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 had no public signals."""
 
 _tables = sa.MetaData()
 _meta = sa.Table(
@@ -71,6 +72,7 @@ _segments = sa.Table(
     sa.Column("timings", sa.String, nullable=False),
     sa.Column("failure", sa.LargeBinary),
     sa.Column("inputs", sa.LargeBinary),
+    sa.Column("publics", sa.LargeBinary),
 )
 
 
@@ -106,12 +108,22 @@ class Spool:
         _tables.create_all(self._engine)
         self._connection = self._engine.connect()
         version = int.from_bytes(self._meta("schema", SCHEMA_VERSION.to_bytes(4, "little")), "little")
+        if version == 1:
+            version = self._migrate()
         if version != SCHEMA_VERSION:
             raise FormatError(f"the spool has schema {version}, this version reads {SCHEMA_VERSION}", field="state_dir")
         self.session_id = self._meta("session", secrets.token_bytes(16))
         """Names this edge's session to the cloud."""
         self.secret = self._meta("secret", secrets.token_bytes(32))
         """Keys the ids of private jobs, see `requests.job_id`."""
+
+    def _migrate(self) -> int:
+        """Brings schema 1 to the present one; the public signals of its unfinished segments are made again."""
+        self._connection.exec_driver_sql("ALTER TABLE segments ADD COLUMN publics BLOB")
+        row = {"value": SCHEMA_VERSION.to_bytes(4, "little")}
+        self._connection.execute(sa.update(_meta).where(_meta.c.key == "schema").values(row))
+        self._connection.commit()
+        return SCHEMA_VERSION
 
     def _meta(self, key: str, default: bytes) -> bytes:
         self._connection.execute(insert(_meta).values(key=key, value=default).on_conflict_do_nothing())
@@ -281,6 +293,7 @@ def segment_row(job_id: bytes, s: Segment) -> dict[str, Any]:
         "leaf": s.leaf,
         "timings": json.dumps([[t.phase, t.start, t.duration] for t in s.timings.values()]),
         "failure": _failure_blob(s.failure),
+        "publics": s.publics,
     }
 
 
@@ -305,6 +318,7 @@ def _segment(row: Any) -> Segment:
         state=SegmentState(row.state),
         failure=_failure(row.failure),
         leaf=row.leaf,
+        publics=row.publics,
         timings={t[0]: Timing(*t) for t in json.loads(row.timings)},
         chunk_count=row.chunk_count,
         crashes=row.crashes,

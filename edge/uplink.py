@@ -284,7 +284,7 @@ class Uplink:
             case "proving":
                 core.apply(machine.segment_proving(job_id, segment, timings, now))
             case "proved":
-                core.apply(machine.segment_proved(job_id, segment, update.proved.SerializeToString(), timings, now))
+                core.leaf_came(job_id, segment, update.proved.SerializeToString(), timings)
             case "verified":
                 core.apply(machine.segment_verified(job_id, segment, timings, now))
             case "failed":

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 
 from hybrid_prover.v1 import job_pb2
@@ -80,6 +82,7 @@ class Worker:
             prover = StreamingProver(circuit.key, self._backend, r1cs=circuit.r1cs)
         started, clock = time.time_ns(), time.perf_counter_ns()
         checker = RowChecker(rows) if rows is not None else None
+        publics = np.zeros((head["public_signals"], 4), np.uint64)
         covered = 0
         with contextlib.ExitStack() as stack:
             writer = None
@@ -92,6 +95,7 @@ class Worker:
                 if checker is not None:
                     checker.add(piece.offset, piece.values)
                 covered += len(piece.values)
+                _take_publics(publics, piece)
                 if prover is not None:
                     prover.add(piece.offset, piece.values)
                 elif writer is not None:
@@ -105,17 +109,31 @@ class Worker:
                 raise StreamOrderError(f"the witness program emitted {covered} of {program.n_wires} wires")
         timings = [["witness", started, time.perf_counter_ns() - clock]]
         if prover is None:
-            self._send(pack({"event": "finished", "chunks": writer.count if writer else 0, "timings": timings}))
+            finished = {"event": "finished", "chunks": writer.count if writer else 0, "timings": timings}
+            self._send(pack(finished, _big_endian(publics)))
             return
         self._send(pack({"event": "proving"}))
         started, clock = time.time_ns(), time.perf_counter_ns()
-        proof, publics = prover.finish(), prover.publics
+        proof = prover.finish()
         timings.append(["prove", started, time.perf_counter_ns() - clock])
-        self._send(pack({"event": "leaf", "timings": timings}, leaf_to_wire(proof, publics).SerializeToString()))
+        leaf = leaf_to_wire(proof, prover.publics)
+        self._send(pack({"event": "leaf", "timings": timings}, leaf.SerializeToString()))
 
 
 def _record_json(record: ChunkRecord) -> Head:
     return {name: getattr(record, name) for name in RECORD_NUMBERS} | {"digest": record.digest.hex()}
+
+
+def _take_publics(publics: npt.NDArray[np.uint64], piece: WireSlice) -> None:
+    """Keeps what of the slice are public signals: wires 1 to n."""
+    first, last = max(piece.offset, 1), min(piece.offset + len(piece.values), 1 + len(publics))
+    if first < last:
+        publics[first - 1 : last - 1] = piece.values.limbs[first - piece.offset : last - piece.offset]
+
+
+def _big_endian(values: npt.NDArray[np.uint64]) -> bytes:
+    """32 bytes each, as on the wire."""
+    return values.view(np.uint8).reshape(-1, 32)[:, ::-1].tobytes()
 
 
 def _pieces(slices: Iterator[WireSlice], wires: int) -> Iterator[WireSlice]:

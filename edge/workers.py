@@ -46,6 +46,7 @@ class WitnessTask:
     circuit: CircuitFiles
     chunk_wires: int
     chunk_file: Path
+    public_signals: int
     inputs: bytes
     """Serialized `SegmentSpec`."""
 
@@ -146,6 +147,7 @@ class WorkerPool:
             "placement": int(task.placement),
             "chunk_wires": task.chunk_wires,
             "chunk_file": str(task.chunk_file),
+            "public_signals": task.public_signals,
             "circuit": task.circuit.to_json(),
         }
         return await self._run(head, task.inputs, on_event)

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 import pytest
+from edge_book import CIRCUIT, CREDIT, PUBLICS, connect, machine, of_kind, open_job, plan, sent, witness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,63 +15,25 @@ from edge import policy
 from edge.instructions import (
     DropInputs,
     EnsureCircuit,
-    FetchResult,
     Forget,
-    Instruction,
     Message,
     SendAbort,
     SendChunk,
     SendEnd,
     SendFailure,
     SendOpen,
-    SendProof,
     StartWitness,
     StopWitness,
 )
 from edge.machine import EdgeMachine
-from edge.model import Code, Failure, JobPlan, JobState, Placement, SegmentPlan, SegmentState, Timing
+from edge.model import (
+    Code,
+    Failure,
+    JobState,
+    SegmentState,
+)
 
-CIRCUIT = b"\x01" * 32
-CREDIT = 1000
 SECOND = policy.SECOND
-
-
-def machine(**changes: int) -> EdgeMachine:
-    settings = {"workers": 2, "worker_attempts": 3, "max_unacked": 10**6, "finished_kept": 10} | changes
-    return EdgeMachine(**settings)
-
-
-def plan(name: int = 1, segments: int = 1, placement: Placement = Placement.CLOUD) -> JobPlan:
-    return JobPlan(bytes([name]) * 32, f"job {name}", placement, (SegmentPlan(CIRCUIT, 300),) * segments, (), 64)
-
-
-def connect(m: EdgeMachine, credit: int = CREDIT, now: int = 0) -> list[Message]:
-    """Welcome, circuits, and everything there is to send."""
-    for instruction in m.uplink_up(credit, 500, now):
-        if isinstance(instruction, EnsureCircuit):
-            m.circuit_ready(instruction.digest, now)
-    return sent(m, now)
-
-
-def sent(m: EdgeMachine, now: int = 0) -> list[Message]:
-    out = []
-    while message := m.next_message(now):
-        out.append(message)
-    return out
-
-
-def witness(m: EdgeMachine, job: JobPlan, segment: int = 0, sizes: tuple[int, ...] = (100, 100, 100)) -> None:
-    for k, size in enumerate(sizes):
-        m.chunk_ready(job.job_id, segment, k, size, 100, 0)
-    m.witness_finished(job.job_id, segment, len(sizes), [Timing("witness", 0, 5)], 0)
-
-
-def of_kind(instructions: list[Instruction], kind: type[Instruction]) -> list[Instruction]:
-    return [i for i in instructions if isinstance(i, kind)]
-
-
-def open_job(m: EdgeMachine, job: JobPlan, position: int = 0, *, complete: bool = False) -> list[Instruction]:
-    return m.job_opened(job.job_id, [(position, complete)] * len(job.segments), 0)
 
 
 def test_chunks_leave_before_the_witness_is_complete() -> None:
@@ -133,26 +96,6 @@ def test_a_restarted_edge_skips_what_the_cloud_has_while_it_makes_the_witness_ag
     assert sent(m) == []
     m.chunk_ready(job.job_id, 0, 2, 100, 100, 0)
     assert sent(m) == [SendChunk(job.job_id, 0, 2)]
-
-
-def test_a_segment_that_the_cloud_has_whole_is_not_witnessed_again() -> None:
-    m, job = machine(), plan()
-    m.submit(job, 0)
-    connect(m)
-    assert of_kind(open_job(m, job, 3, complete=True), StopWitness) == [StopWitness(job.job_id, 0)]
-    m.worker_stopped(job.job_id, 0, 0)
-    assert m.jobs[job.job_id].segments[0].state is SegmentState.PROVING
-
-
-def test_a_cloud_that_lost_a_segment_gets_it_again() -> None:
-    m, job = machine(), plan()
-    m.submit(job, 0)
-    connect(m)
-    open_job(m, job, 3, complete=True)
-    m.worker_stopped(job.job_id, 0, 0)
-    m.uplink_down(0)
-    connect(m)
-    assert of_kind(open_job(m, job, 0), StartWitness) == [StartWitness(job.job_id, 0)]
 
 
 @pytest.mark.parametrize("code", [Code.OUT_OF_RANGE, Code.DATA_LOSS])
@@ -299,38 +242,6 @@ def test_a_dead_worker_costs_its_segment_only_and_not_for_ever() -> None:
     assert m.jobs[job.job_id].segments[0].failure == failure
 
 
-def test_a_private_job_sends_nothing_but_its_proof() -> None:
-    m, job = machine(), plan(placement=Placement.PRIVATE)
-    m.submit(job, 0)
-    connect(m)
-    open_job(m, job)
-    m.proof_started(job.job_id, 0)
-    m.proof_ready(job.job_id, 0, b"leaf", [], 0)
-    assert sent(m) == [SendProof(job.job_id, 0)]
-    m.uplink_down(0)
-    connect(m)
-    open_job(m, job)
-    assert sent(m) == [SendProof(job.job_id, 0)]
-    m.segment_proved(job.job_id, 0, b"other", [], 0)
-    m.segment_verified(job.job_id, 0, [Timing("verify", 1, 2)], 0)
-    m.job_done(job.job_id, 0)
-    done = m.jobs[job.job_id]
-    assert (done.state, done.segments[0].leaf) == (JobState.DONE, b"leaf")
-
-
-def test_a_result_that_was_missed_is_fetched() -> None:
-    m, job = machine(), plan(segments=2)
-    m.submit(job, 0)
-    connect(m)
-    open_job(m, job)
-    m.segment_proved(job.job_id, 0, b"first", [], 0)
-    assert of_kind(m.job_done(job.job_id, 0), FetchResult) == [FetchResult(job.job_id)]
-    assert m.jobs[job.job_id].state is JobState.RUNNING
-    m.result_fetched(job.job_id, [b"first", b"second"], 0)
-    assert m.jobs[job.job_id].state is JobState.DONE
-    assert [s.leaf for s in m.jobs[job.job_id].segments] == [b"first", b"second"]
-
-
 def test_a_circuit_the_cloud_will_not_have_fails_its_jobs_and_a_transient_failure_is_retried() -> None:
     m, job = machine(), plan()
     m.submit(job, 0)
@@ -348,9 +259,11 @@ def test_workers_are_shared_between_jobs_and_wait_for_a_full_spool() -> None:
     assert len(of_kind(m.submit(large, 0), StartWitness)) == 2
     m.submit(small, 0)
     m.chunk_ready(large.job_id, 0, 0, 100, 100, 0)
-    assert of_kind(m.witness_finished(large.job_id, 0, 1, [], 0), StartWitness) == [StartWitness(small.job_id, 0)]
+    assert of_kind(m.witness_finished(large.job_id, 0, 1, PUBLICS, [], 0), StartWitness) == [
+        StartWitness(small.job_id, 0)
+    ]
     m.chunk_ready(large.job_id, 1, 0, 100, 100, 0)
-    assert of_kind(m.witness_finished(large.job_id, 1, 1, [], 0), StartWitness) == []
+    assert of_kind(m.witness_finished(large.job_id, 1, 1, PUBLICS, [], 0), StartWitness) == []
     connect(m)
     open_job(m, large)
     sent(m)
@@ -466,7 +379,7 @@ def test_every_chunk_arrives_once_and_in_order_whatever_is_cut_refused_or_repeat
                 made[key] += 1
                 m.chunk_ready(*key, k, 100, 50, now)
                 if k == 5:
-                    m.witness_finished(*key, 6, [], now)
+                    m.witness_finished(*key, 6, PUBLICS, [], now)
             elif action == "repeat" and made[key]:
                 m.chunk_ready(*key, k, 100, 50, now)
                 if last is not None:

@@ -29,8 +29,10 @@ from edge_support import (
 import edge.uplink
 from edge.chunkfile import ChunkRecord, ChunkWriter, read_payload, scan
 from edge.daemon import EdgeDaemon
-from edge.model import Code
-from edge.spool import CircuitRecord, Spool
+from edge.instructions import StartWitness
+from edge.machine import EdgeMachine
+from edge.model import Code, JobPlan, Placement, Segment, SegmentPlan, SegmentState
+from edge.spool import CircuitRecord, Spool, segment_row
 from edge.spoolthread import SpoolThread
 from hybrid_prover.v1 import job_pb2
 from prover_core.backend import Backend
@@ -271,12 +273,35 @@ async def test_a_write_that_fails_takes_no_other_with_it(tmp_path: Path) -> None
 
 def test_a_spool_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool._connection.exec_driver_sql("UPDATE meta SET value = x'02000000' WHERE key = 'schema'")
+    spool._connection.exec_driver_sql("UPDATE meta SET value = x'03000000' WHERE key = 'schema'")
     spool.commit()
     spool.close()
-    with pytest.raises(FormatError, match="schema 2"):
+    with pytest.raises(FormatError, match="schema 3"):
         Spool(tmp_path)
     assert (tmp_path.stat().st_mode & 0o777) == 0o700
+
+
+def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified(tmp_path: Path) -> None:
+    circuit = b"\1" * 32
+    plan = JobPlan(bytes(32), "job", Placement.CLOUD, (SegmentPlan(circuit, 300),), (), 64)
+    proved = Segment(0, circuit, 300, SegmentState.PROVED, leaf=b"a leaf", publics=bytes(32))
+    spool = Spool(tmp_path)
+    spool.add_job(plan, [b"inputs"], 1)
+    spool.save_segment(segment_row(plan.job_id, proved))
+    spool._connection.exec_driver_sql("ALTER TABLE segments DROP COLUMN publics")
+    spool._connection.exec_driver_sql("UPDATE meta SET value = x'01000000' WHERE key = 'schema'")
+    spool.commit()
+    spool.close()
+    for publics in (None, bytes(32)):
+        spool = Spool(tmp_path)
+        ((job, _),) = spool.jobs()
+        assert (job.segments[0].publics, job.segments[0].leaf) == (publics, b"a leaf")
+        book = EdgeMachine(workers=1, worker_attempts=1, max_unacked=1, finished_kept=1)
+        assert (StartWitness(job.id, 0) in book.restore(job, 0)) == (publics is None)
+        assert bool(job.segments[0].leaf) == (publics is not None)
+        spool.save_segment(segment_row(plan.job_id, proved))
+        spool.commit()
+        spool.close()
 
 
 async def test_a_folder_in_use_is_not_shared(tmp_path: Path) -> None:
