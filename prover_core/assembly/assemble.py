@@ -47,6 +47,8 @@ def assemble(
     for too many leaves, malformed publics or a broken chain.
     """
     started = time.perf_counter()
+    if not items:
+        raise InvalidInputError("an assembly has at least one leaf", field="leaves")
     if key.chain is not None:
         chain_ends(key.chain, [publics for _, publics in items])
     seed = os.urandom(32) if entropy is None else entropy

@@ -28,19 +28,19 @@ BACKEND = CpuBackend(2)
 
 @dataclass(frozen=True, eq=False)
 class Leaves:
-    """Leaf proofs under one key; public signals (old, new) with new = old^2 x + 7, chained."""
+    """Leaf proofs under one key, each beginning where the one before ends; public signals (new, old), as in circom."""
 
     vk: VerificationKey
     items: list[tuple[Proof, list[int]]]
 
 
 def step(c: Circuit) -> None:
-    old, new = c.public("old"), c.public("new")
+    new, old = c.public("new"), c.public("old")
     c.assert_equal(old * old * c.private("x") + 7, new, "step")
 
 
 def other_step(c: Circuit) -> None:
-    """A second leaf circuit: more rows, the public signals the other way round."""
+    """A second leaf circuit, with more rows."""
     new, old = c.public("new"), c.public("old")
     x = c.private("x")
     y = x
@@ -61,13 +61,12 @@ def leaves(count: int, *, other: bool = False) -> Leaves:
             y = x
             for _ in range(20):
                 y = (y * y + old) % R
-            new, publics = y, [y, old]
+            new = y
         else:
             new = (old * old * x + 7) % R
-            publics = [old, new]
         witness = circuit.evaluate({"old": old, "new": new, "x": x})
         proof = prove(key, FrVector.from_ints(witness), BACKEND, bytes([i + 1]) * 32)
-        items.append((proof, publics))
+        items.append((proof, [new, old]))
         old = new
     return Leaves(key.verification_key, items)
 
