@@ -99,16 +99,16 @@ class FrVector(_Vector):
         return vector
 
     def first_non_canonical(self) -> int | None:
-        """Index of the first value >= r, or None; vectorised, O(n)."""
-        modulus = [(R >> (64 * k)) & (2**64 - 1) for k in range(4)]
-        below = np.zeros(len(self), dtype=bool)
-        equal = np.ones(len(self), dtype=bool)
+        """Index of the first value >= r, or None; one pass over the top limbs, of which few are as large as r's."""
+        suspects = np.flatnonzero(self.limbs[:, 3] >= np.uint64(R >> 192))
+        limbs = self.limbs[suspects]
+        below = np.zeros(len(suspects), dtype=bool)
+        equal = np.ones(len(suspects), dtype=bool)
         for k in (3, 2, 1, 0):
-            limb = self.limbs[:, k]
-            m = np.uint64(modulus[k])
-            below |= equal & (limb < m)
-            equal &= limb == m
-        bad = np.flatnonzero(~below)
+            m = np.uint64((R >> (64 * k)) & (2**64 - 1))
+            below |= equal & (limbs[:, k] < m)
+            equal &= limbs[:, k] == m
+        bad = suspects[~below]
         return int(bad[0]) if len(bad) else None
 
     def to_ints(self) -> list[int]:
