@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -21,6 +22,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prover_core.errors import ProverError
 
 TAIL_LINES = 25
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _end_with_parent() -> None:
+    """Runs in the child before exec: on Linux it gets SIGTERM when the demo dies, even of SIGKILL."""
+    if _LIBC is not None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class DaemonError(ProverError):
@@ -58,6 +67,7 @@ class Daemon:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=_end_with_parent,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
 
@@ -110,7 +120,7 @@ class Fleet:
     def __init__(self) -> None:
         self.daemons: list[Daemon] = []
 
-    async def add(self, name: str, arguments: Sequence[str], target: str, log: Path, seconds: float = 60.0) -> Daemon:
+    async def add(self, name: str, arguments: Sequence[str], target: str, log: Path, seconds: float = 120.0) -> Daemon:
         """Starts a daemon and waits until it serves."""
         daemon = Daemon(name, arguments, target, log)
         self.daemons.append(daemon)

@@ -34,8 +34,8 @@ def start(work: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     )
 
 
-def daemons(work: Path) -> list[int]:
-    """Processes that keep their state below `work`."""
+def daemons(work: Path, kind: bytes = b"") -> list[int]:
+    """Daemons that keep their state below `work`: `cloud`, `edge`, or both."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -43,19 +43,20 @@ def daemons(work: Path) -> list[int]:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"demo" not in command and any(str(work).encode() in part for part in command):
+            ours = len(command) > 3 and command[3] in (b"cloud", b"edge") and kind in (b"", command[3])
+            if ours and any(str(work).encode() in part for part in command):
                 found.append(int(entry.name))
     return found
 
 
 def wait_for_daemons(demo: subprocess.Popen[str], work: Path, count: int = 3) -> list[int]:
     """Until all daemons run."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while time.monotonic() < end and demo.poll() is None:
         if len(found := daemons(work)) >= count:
             return found
         time.sleep(0.05)
-    demo.kill()
+    demo.terminate()
     pytest.fail(f"the daemons did not start: {demo.communicate()}")
 
 
@@ -140,13 +141,25 @@ def test_an_interrupted_demo_leaves_no_process(number: signal.Signals, work: Pat
 
 def test_a_daemon_that_dies_is_named_with_its_log(work: Path, tmp_path: Path) -> None:
     demo = start(work, tmp_path / "out")
-    cloud = min(wait_for_daemons(demo, work))
+    wait_for_daemons(demo, work)
+    (cloud,) = daemons(work, b"cloud")
     os.kill(cloud, signal.SIGKILL)
     _, stderr = demo.communicate(timeout=120)
     assert demo.returncode == 1
     assert "hybrid-prover: the cloud ended by itself with status -9" in stderr
     assert "cloud.log" in stderr
     assert "Traceback" not in stderr
+    assert daemons(work) == []
+
+
+def test_even_a_killed_demo_leaves_no_process(work: Path, tmp_path: Path) -> None:
+    demo = start(work, tmp_path / "out")
+    wait_for_daemons(demo, work)
+    demo.kill()
+    demo.communicate()
+    end = time.monotonic() + 60
+    while daemons(work) and time.monotonic() < end:
+        time.sleep(0.1)
     assert daemons(work) == []
 
 
