@@ -25,7 +25,7 @@ from prover_core.assembly.protocol import Stage1Proof
 from prover_core.assembly.prover import Assembly, AssemblyBuilder
 from prover_core.assembly.shape import Shape
 from prover_core.assembly.sumcheck import interpolate
-from prover_core.assembly.transcript import Transcript
+from prover_core.assembly.transcript import RareChallengeError, Transcript
 from prover_core.assembly.verifier import _check_opening, verify_stage1
 from prover_core.assembly.weights import eq_vector
 from prover_core.errors import InvalidInputError, ProverError, VerificationError
@@ -581,3 +581,25 @@ def test_commitments_cannot_hold_the_value_generator(sample: SampleKey) -> None:
     with pytest.raises(VerificationError) as caught:
         _check_opening(t, SHAPE, leaf_key(sample.vk, 2), done.proof, points[:bits], eq_vector(points[bits:]))
     assert caught.value.field == "e"
+
+
+def test_a_refused_challenge_is_met_with_fresh_blinding(
+    sample: SampleKey, assembly: Assembly, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pitfall 11: the prover begins again, with other commitments and from the same leaves."""
+    drawn = protocol.after_claims
+    refusals = [RareChallengeError("made up", field="transcript")]
+
+    def rarely(t: Transcript, claims: protocol.Claims) -> protocol.OpeningChallenges:
+        if refusals:
+            raise refusals.pop()
+        return drawn(t, claims)
+
+    builder = AssemblyBuilder(SHAPE, sample.vk)
+    builder.extend(leaves(sample, 2))
+    monkeypatch.setattr(protocol, "after_claims", rarely)
+    done = builder.finish(ENTROPY)
+    assert not refusals
+    assert done.statement == assembly.statement
+    assert done.proof != assembly.proof
+    verify_stage1(SHAPE, sample.vk, done.publics, done.proof)
