@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -119,6 +120,22 @@ def test_true_proofs_hold_and_one_false_one_is_seen(n: int, backend: CpuBackend)
     assert batch.holds(0, k)
     assert batch.holds(k + 1, n)
     assert not batch.holds(k, k + 1)
+
+
+def test_no_short_relation_between_the_halves_of_a_coefficient() -> None:
+    """s + t λ = 0 mod r has no solution below 2^120: coefficients differ, and scaling never meets equal points."""
+    root = pow(5, (R - 1) // 3, R)
+    assert (root * root + root + 1) % R == 0
+    u, v = (R, 0), (-root % R, 1)
+    assert (v[0] + v[1] * root) % R == 0
+    while True:  # Gauss: v becomes a shortest vector
+        if u[0] ** 2 + u[1] ** 2 < v[0] ** 2 + v[1] ** 2:
+            u, v = v, u
+        k = round(Fraction(u[0] * v[0] + u[1] * v[1], v[0] ** 2 + v[1] ** 2))
+        if k == 0:
+            break
+        u = (u[0] - k * v[0], u[1] - k * v[1])
+    assert v[0] ** 2 + v[1] ** 2 > 2**240
 
 
 def test_more_than_a_block() -> None:
