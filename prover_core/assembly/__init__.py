@@ -5,3 +5,27 @@ over Fr that verifies stage 1, proved with Groth16. See docs/assembly.md.
 """
 
 from __future__ import annotations
+
+from .assemble import AssemblyProof, assemble, assembly_publics, verify_assembly, wrap_assembly
+from .prover import Assembly, AssemblyBuilder
+from .shape import Shape, fitting
+from .verifier import verify_stage1
+from .wrap.keys import WrapCircuit, WrapKey, WrapKeys
+from .wrap.statement import Chain
+
+__all__ = [
+    "Assembly",
+    "AssemblyBuilder",
+    "AssemblyProof",
+    "Chain",
+    "Shape",
+    "WrapCircuit",
+    "WrapKey",
+    "WrapKeys",
+    "assemble",
+    "assembly_publics",
+    "fitting",
+    "verify_assembly",
+    "verify_stage1",
+    "wrap_assembly",
+]

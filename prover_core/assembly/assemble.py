@@ -56,11 +56,11 @@ def assemble(
     builder.extend(items)
     assembly = builder.finish(seed)
     first = time.perf_counter() - started
-    out = wrap(assembly, vk, key, backend, entropy)
+    out = wrap_assembly(assembly, vk, key, backend, entropy)
     return AssemblyProof(out.proof, out.publics, {"stage 1": first, **out.seconds})
 
 
-def wrap(
+def wrap_assembly(
     assembly: Assembly, vk: VerificationKey, key: WrapKey, backend: Backend, entropy: bytes | None = None
 ) -> AssemblyProof:
     """Stage 2 for a finished stage 1: witness by the native tape, slice by slice into the prover.

@@ -1,0 +1,45 @@
+"""An assembly of assemblies, and the whole wrap's determinism: minutes, so left to make test-slow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toolchain import CACHE
+from wrap_support import BACKEND, leaves
+
+from prover_core.assembly.assemble import assemble, verify_assembly
+from prover_core.assembly.shape import Shape
+from prover_core.assembly.wrap.keys import WrapKeys
+from prover_core.errors import VerificationError
+from prover_core.types import R
+
+pytestmark = pytest.mark.slow
+
+
+def test_two_levels() -> None:
+    """Four leaves become two assemblies, and these one: an assembly has three public signals, and is a leaf itself."""
+    keys = WrapKeys(CACHE.parent / "wrap-keys")
+    lower_shape, upper_shape = Shape(2, 2, 4), Shape(2, 3, 4)
+    lower, upper = (keys.get(shape, BACKEND) for shape in (lower_shape, upper_shape))
+    source = leaves(4)
+    parts = [assemble(source.vk, source.items[i : i + 2], lower, BACKEND) for i in (0, 2)]
+    for i, part in enumerate(parts):
+        publics = [row for _, row in source.items[2 * i : 2 * i + 2]]
+        verify_assembly(lower.verification_key, source.vk, publics, part.proof, lower_shape, BACKEND)
+    items = [(part.proof, list(part.publics)) for part in parts]
+    top = assemble(lower.verification_key, items, upper, BACKEND)
+    rows = [publics for _, publics in items]
+    verify_assembly(upper.verification_key, lower.verification_key, rows, top.proof, upper_shape, BACKEND)
+    wrong = [rows[0], [rows[1][0], rows[1][1], (rows[1][2] + 1) % R]]
+    with pytest.raises(VerificationError):
+        verify_assembly(upper.verification_key, lower.verification_key, wrong, top.proof, upper_shape, BACKEND)
+
+
+def test_no_wire_of_the_wrap_is_undetermined() -> None:
+    script = Path(__file__).parents[2] / "tools" / "wrap_determinism.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 wires can move" in done.stdout
