@@ -4,6 +4,8 @@
 #   make check     format, lint, types, generated files: fails on a difference
 #   make generate  writes the generated files anew    make format     formats and fixes
 #   make bench     the published figures, if bench/ has them
+#   make check-kernels   compiles the CUDA kernels with NVRTC and nvcc, bounds their registers; needs no GPU
+#   make test-gpu, make bench-gpu   the kernels' tests and figures on this machine's GPU (CUDA=12 or 13, as its driver)
 #   make clean     removes what was built
 # Arguments: ARGS="..." goes to the demo, to pytest or to the benchmark. VERBOSE=1 shows logs. PYTHON=... picks an interpreter.
 
@@ -28,7 +30,7 @@ NATIVE := $(shell find prover_core/native \( -name '*.cpp' -o -name '*.hpp' -o -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help demo test test-slow check format generate bench clean install dev
+.PHONY: help demo test test-slow check check-kernels test-gpu bench-gpu format generate bench clean install dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,6 +75,25 @@ check: $(STAMPS)/dev
 	@$(STEP) "types (mypy --strict)" $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
 	@$(STEP) "generated stubs" $(BIN)/python tools/generate_stubs.py --check
 	@$(STEP) "derived constants" $(BIN)/python prover_core/native/params/derive.py --check
+
+CUDA ?= 13
+
+$(STAMPS)/kernels: $(STAMPS)/dev
+	@$(STEP) "CUDA's compilers" $(BIN)/python -m pip install --group kernels
+	@touch $@
+
+$(STAMPS)/cuda$(CUDA): $(STAMPS)/dev
+	@$(STEP) "CuPy for CUDA $(CUDA)" $(BIN)/python -m pip install --no-build-isolation --editable ".[cuda$(CUDA)]"
+	@touch $@
+
+check-kernels: $(STAMPS)/kernels
+	@$(BIN)/python tests/gpu/check_kernels.py $(ARGS)
+
+test-gpu: $(STAMPS)/cuda$(CUDA)
+	@HYBRID_PROVER_TEST_GPU=1 $(BIN)/python -m pytest tests/gpu $(ARGS)
+
+bench-gpu: $(STAMPS)/cuda$(CUDA)
+	@$(BIN)/python bench/gpu.py --require $(ARGS)
 
 format: $(STAMPS)/dev
 	@$(BIN)/ruff check --fix $(SOURCES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -28,11 +28,14 @@ class Held:
     def __init__(self, owner: object, engine: Engine) -> None:
         self._engine = engine
         self._stack = ExitStack()
-        self.close = weakref.finalize(owner, _close, self._stack)
+        self._lanes: list[Lane] = []
+        self.close = weakref.finalize(owner, _close, self._stack, self._lanes)
+        self.close.atexit = False  # the process's memory goes with it
 
     def lane(self) -> Lane:
         """A lane of its own."""
         lane = self._engine.lanes.take()
+        self._lanes.append(lane)
         self._stack.callback(self._engine.lanes.abandon, lane)
         return lane
 
@@ -51,11 +54,12 @@ class Held:
         self._stack.callback(function)
 
 
-def _close(stack: ExitStack) -> None:
-    try:
+def _close(stack: ExitStack, lanes: list[Lane]) -> None:
+    with suppress(BackendError):  # of a lost device: all that was held is gone with it
+        for lane in lanes:
+            lane.stream.synchronize()  # nothing that is freed may still be read
+    with suppress(BackendError):
         stack.close()
-    except BackendError:
-        return  # the device is lost, and with it all that was held
 
 
 class CudaAccumulator(Generic[P]):
@@ -93,6 +97,10 @@ class CudaAccumulator(Generic[P]):
 
     def add(self, start: int, scalars: FrVector) -> None:
         """As `Accumulator.add`. A scalar that is not below r is refused by `finish`. Keeps a copy of the scalars."""
+        self.add_borrowed(start, scalars, kept=None)
+
+    def add_borrowed(self, start: int, scalars: FrVector, kept: FrVector | None) -> None:
+        """As `add`, without the copy where `kept` is the scalars themselves, not to change before `finish`."""
         self._check_open()
         if start < 0 or start + len(scalars) > len(self._bases):
             raise InvalidInputError("the range leaves the bases", field="start")
@@ -101,7 +109,7 @@ class CudaAccumulator(Generic[P]):
             return
         if not len(scalars):
             return
-        kept = FrVector(np.array(scalars.limbs))
+        kept = FrVector(np.array(scalars.limbs)) if kept is None else kept
         self._added.append((start, kept))
         try:
             at = self._lane.scratch("scalars", 32 * len(scalars))

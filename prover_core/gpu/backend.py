@@ -171,22 +171,25 @@ class CudaBackend:
         """See `Backend.g1_msm`; `InvalidInputError` if there are more scalars than bases."""
         if not self.serves(len(scalars)):
             return self.cpu.g1_msm(bases, scalars)
-        accumulator = self.g1_accumulator(bases)
-        accumulator.add(0, scalars)
+        accumulator = self._g1_sum(bases)
+        accumulator.add_borrowed(0, scalars, kept=scalars)
         return accumulator.finish()
 
     def g2_msm(self, bases: G2Vector, scalars: FrVector) -> G2Point:
         """As `g1_msm`, in G2."""
         if not self.serves(len(scalars)):
             return self.cpu.g2_msm(bases, scalars)
-        accumulator = self.g2_accumulator(bases)
-        accumulator.add(0, scalars)
+        accumulator = self._g2_sum(bases)
+        accumulator.add_borrowed(0, scalars, kept=scalars)
         return accumulator.finish()
 
     def g1_accumulator(self, bases: G1Vector) -> Accumulator[G1Point]:
         """Memory on the device: the bases, 2^(c-1) buckets of 128 bytes in each of 254/c windows, and scratch."""
         if not self.serves(len(bases)):
             return self.cpu.g1_accumulator(bases)
+        return self._g1_sum(bases)
+
+    def _g1_sum(self, bases: G1Vector) -> CudaAccumulator[G1Point]:
         return CudaAccumulator(
             self.engine, G1, bases, G1Point, self.g1_total, lambda: self.cpu.g1_accumulator(bases), self.failed
         )
@@ -195,6 +198,9 @@ class CudaBackend:
         """As `g1_accumulator`, with 256 bytes a bucket."""
         if not self.serves(len(bases)):
             return self.cpu.g2_accumulator(bases)
+        return self._g2_sum(bases)
+
+    def _g2_sum(self, bases: G2Vector) -> CudaAccumulator[G2Point]:
         return CudaAccumulator(
             self.engine, G2, bases, G2Point, self.g2_total, lambda: self.cpu.g2_accumulator(bases), self.failed
         )

@@ -78,8 +78,8 @@ class CupyStream:
     def launch(self, module: str, kernel: str, grid: int, block: int, *arguments: Argument) -> None:
         """Pointers are passed as 64-bit integers, counts as 32-bit ones."""
         values = tuple(np.uint32(x) if isinstance(x, int) else np.uint64(0 if x is None else x[0]) for x in arguments)
-        with self._device.current(kernel):
-            self._device.function(module, kernel)((grid,), (block,), values, stream=self._stream)
+        with self._device.current(kernel), self._stream:
+            self._device.function(module, kernel)((grid,), (block,), values)
 
     def wait_for(self, other: Stream) -> None:
         """By an event."""
@@ -104,13 +104,11 @@ class CupyDevice:
         if not 0 <= index < count:
             raise BackendError(f"no CUDA device {index}: there are {count}")
         self.index = index
-        self._device = cupy.cuda.Device(index)
         with self.current("device"):
             properties = cupy.cuda.runtime.getDeviceProperties(index)
-            self.total_memory = int(self._device.mem_info[1])
+            self.total_memory = int(cupy.cuda.runtime.memGetInfo()[1])
             self._pool = cupy.cuda.MemoryPool()
         self.name = str(properties["name"].decode())
-        self.compute_capability = str(self._device.compute_capability)
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
@@ -118,7 +116,7 @@ class CupyDevice:
     @contextmanager
     def current(self, what: str) -> Iterator[None]:
         """This device for the calling thread, and CUDA's errors as ours."""
-        with _cuda_errors(f"{what} on GPU {self.index}"), self._device:
+        with _cuda_errors(f"{what} on GPU {self.index}"), cupy.cuda.Device(self.index):
             yield
 
     def alloc(self, nbytes: int) -> CupyMemory:

@@ -23,10 +23,10 @@ class Engine:
         self.residents = Residents(device, device.total_memory * 7 // 10)
         self.lanes = Lanes(device, self.residents)
         self.transforms = Transforms(self.residents)
+        self.bucket_memory = device.total_memory // 32
+        """Bytes that the buckets of one sum may take."""
         self._block_scalars = block_scalars or (1 << 22 if device.total_memory > 32 * _GIB else 1 << 19)
 
     def sum(self, group: Group, lane: Lane, n: int) -> DeviceSum:
         """A sum over n bases in a lane."""
-        return DeviceSum(
-            group, lane, n, bucket_memory=self.device.total_memory // 32, block_scalars=self._block_scalars
-        )
+        return DeviceSum(group, lane, n, bucket_memory=self.bucket_memory, block_scalars=self._block_scalars)

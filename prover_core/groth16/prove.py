@@ -23,7 +23,7 @@ from ..r1cs import R1cs
 from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
 from ..witness.rows import first_broken_row, label_of
 from .keys import Proof, ProvingKey
-from .sums import Sums, open_sums
+from .sums import MakesProofSums, Sums, open_sums
 from .verify import verify
 
 log = logging.getLogger(__name__)
@@ -148,7 +148,8 @@ class StreamingProver:
                 "the proof does not verify: the witness breaks a constraint, or the device erred "
                 "(give the R1CS to learn which)"
             )
-        row = first_broken_row(self._r1cs, witness, self._backend)
+        referee = self._backend.cpu if isinstance(self._backend, MakesProofSums) else self._backend
+        row = first_broken_row(self._r1cs, witness, referee)
         if row is None:
             return BackendError(
                 f"the witness satisfies the circuit, but the proof made by {self._backend.name} does not verify: "

@@ -40,6 +40,10 @@ class ProofSums(Protocol):
 class MakesProofSums(Protocol):
     """A backend with its own way to sum a whole proof, with the witness kept where it computes."""
 
+    @property
+    def cpu(self) -> Backend:
+        """Whom to ask when its results are in doubt."""
+
     def proof_sums(self, key: ProvingKey) -> ProofSums | None:
         """None where accumulators serve this key better."""
 

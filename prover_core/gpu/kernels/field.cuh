@@ -75,15 +75,13 @@ struct alignas(16) Fp {
   }
 
   HP_INLINE Fp operator*(const Fp& b) const {
-    const Fp* const left[1] = {this};
-    const Fp* const right[1] = {&b};
+    const Fp left[1] = {*this}, right[1] = {b};
     return sum_of_products<1>(left, right);
   }
   HP_INLINE Fp square() const { return *this * *this; }
   /// a b + c d with one reduction: 192 wide products, not 256.
   HP_INLINE static Fp mul_add(const Fp& a, const Fp& b, const Fp& c, const Fp& d) {
-    const Fp* const left[2] = {&a, &c};
-    const Fp* const right[2] = {&b, &d};
+    const Fp left[2] = {a, c}, right[2] = {b, d};
     return sum_of_products<2>(left, right);
   }
   /// a b - c d.
@@ -95,8 +93,11 @@ struct alignas(16) Fp {
   /// collects products of even limbs and `odd` those of odd limbs, so that every row is one unbroken carry chain. Dividing
   /// by 2^32 swaps the two. With a, b < p < 0.76 * 2^254 the value stays below 4 p 2^32 + p 2^32 + 5 p < 2^288, nine words,
   /// and ends below 4 p^2 / 2^256 + p < 2 p.
+  ///
+  /// The factors must be copies, in registers: what is read from memory between two `asm volatile` is read again for each,
+  /// and then ptxas joins no pair of mad_lo and mad_hi.
   template <int n>
-  HP_INLINE static Fp sum_of_products(const Fp* const (&a)[n], const Fp* const (&b)[n]) {
+  HP_INLINE static Fp sum_of_products(const Fp (&a)[n], const Fp (&b)[n]) {
     static_assert(n >= 1 && n <= 4 && P::modulus[3] < 0x30a0000000000000, "the bounds above hold for BN254 and Grumpkin");
     uint32_t x[8] = {0, 0, 0, 0, 0, 0, 0, 0}, y[8] = {0, 0, 0, 0, 0, 0, 0, 0};
     HP_UNROLL
@@ -151,25 +152,25 @@ struct alignas(16) Fp {
   /// Adds a_k b_k[i] for all k and m p with m = -value / p mod 2^32. Before it (i > 0) `odd` is what the last step called
   /// even: its word 0 is zero, word 1 belongs to this step's word 0, the rest lie two places too high.
   template <int n>
-  HP_INLINE static void step(uint32_t even[8], uint32_t odd[8], const Fp* const (&a)[n], const Fp* const (&b)[n], int i) {
+  HP_INLINE static void step(uint32_t even[8], uint32_t odd[8], const Fp (&a)[n], const Fp (&b)[n], int i) {
     Chain chain;
-    const uint32_t y = b[0]->v[i];
+    const uint32_t y = b[0].v[i];
     if (i == 0) {
-      multiply_row(chain, odd, a[0]->v + 1, y);
+      multiply_row(chain, odd, a[0].v + 1, y);
     } else {
       even[0] = chain.add_first(even[0], odd[1]);
       HP_UNROLL
       for (int j = 0; j < 8; j += 2) {
-        odd[j] = chain.mad_lo(a[0]->v[j + 1], y, j < 6 ? odd[j + 2] : 0);
-        odd[j + 1] = chain.mad_hi(a[0]->v[j + 1], y, j < 6 ? odd[j + 3] : 0);
+        odd[j] = chain.mad_lo(a[0].v[j + 1], y, j < 6 ? odd[j + 2] : 0);
+        odd[j + 1] = chain.mad_hi(a[0].v[j + 1], y, j < 6 ? odd[j + 3] : 0);
       }
     }
-    multiply_row(chain, even, a[0]->v, y);
+    multiply_row(chain, even, a[0].v, y);
     odd[7] = chain.add_last(odd[7], 0);
     HP_UNROLL
     for (int k = 1; k < n; k++) {
-      multiply_row(chain, odd, a[k]->v + 1, b[k]->v[i]);
-      multiply_row(chain, even, a[k]->v, b[k]->v[i]);
+      multiply_row(chain, odd, a[k].v + 1, b[k].v[i]);
+      multiply_row(chain, even, a[k].v, b[k].v[i]);
       odd[7] = chain.add_last(odd[7], 0);
     }
     uint32_t p[8];
@@ -218,10 +219,8 @@ struct alignas(16) Fq2 {
   }
   HP_CALLED static Fq2 product_difference(Fq2 a, Fq2 b, Fq2 c, Fq2 d) {
     const Fq minus_a1 = -a.c1, minus_c0 = -c.c0, minus_c1 = -c.c1;
-    const Fq* const left0[4] = {&a.c0, &minus_a1, &minus_c0, &c.c1};
-    const Fq* const right0[4] = {&b.c0, &b.c1, &d.c0, &d.c1};
-    const Fq* const left1[4] = {&a.c0, &a.c1, &minus_c0, &minus_c1};
-    const Fq* const right1[4] = {&b.c1, &b.c0, &d.c1, &d.c0};
+    const Fq left0[4] = {a.c0, minus_a1, minus_c0, c.c1}, right0[4] = {b.c0, b.c1, d.c0, d.c1};
+    const Fq left1[4] = {a.c0, a.c1, minus_c0, minus_c1}, right1[4] = {b.c1, b.c0, d.c1, d.c0};
     return {Fq::sum_of_products<4>(left0, right0), Fq::sum_of_products<4>(left1, right1)};
   }
 };

@@ -45,6 +45,17 @@ extern "C" __global__ void __launch_bounds__(128)
     fq2_laws(const Fq2* a, const Fq2* b, const Fq2* c, const Fq2* d, uint32_t n, Fq2* out) {
   field_laws(a, b, c, d, n, out);
 }
+/// Products and nothing else, to measure what a device can do: two chains a thread, `rounds` products each:
+/// out = a_0 a_2^rounds + a_1 a_2^rounds, the same in every thread.
+extern "C" __global__ void __launch_bounds__(256) fq_chains(const Fq* a, uint32_t rounds, Fq* out) {
+  Fq x = a[0], y = a[1];
+  const Fq factor = a[2];
+  for (uint32_t i = 0; i < rounds; i++) {
+    x = x * factor;
+    y = y * factor;
+  }
+  out[global_thread()] = x + y;
+}
 /// out[i] = whether x[i] is below p, then x[i] from and to Montgomery form in between.
 extern "C" __global__ void __launch_bounds__(128) fr_forms(const Fr* x, uint32_t n, uint32_t* below, Fr* out) {
   const uint32_t i = global_thread();

@@ -2,6 +2,7 @@
 #pragma once
 
 #ifdef __CUDACC_RTC__
+using int8_t = signed char;
 using uint8_t = unsigned char;
 using uint32_t = unsigned int;
 using int32_t = int;
@@ -29,7 +30,7 @@ namespace hp {
 /// IMAD.WIDE each. On the host the flag is a member, on the device the one in the condition register, which no
 /// instruction but these touches between them.
 struct Chain {
-#ifdef __CUDA_ARCH__
+#ifdef __CUDACC__
 #define HP_OP2(name, op)                                                               \
   HP_INLINE uint32_t name(uint32_t a, uint32_t b) {                                     \
     uint32_t r;                                                                         \
