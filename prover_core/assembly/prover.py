@@ -164,6 +164,7 @@ class AssemblyBuilder:
         words = self._words(rho)
         lanes = [*words, *rho[: len(self._leaves)]]
         self._run_lanes(lanes)
+        self._blind_empty_parts(blinds)
         columns = self._commit(0, n, blinds)
         challenges = protocol.after_columns(t, columns, words)
         claim = initial_claim(shape, len(self._leaves), challenges, rho, words)
@@ -179,6 +180,15 @@ class AssemblyBuilder:
         self._table.finish(begin, end, to_limbs(blinds.take((end - begin) * k)), out)
         points = finite(points_of(out))
         return tuple(tuple(points[i : i + k]) for i in range(0, len(points), k))
+
+    def _blind_empty_parts(self, blinds: _Blinds) -> None:
+        """A part of the chunk without lane or leaf would be zero, and its cross terms the identity, which no point is.
+
+        Its first group, which is padding, gets a number in the row that no claim reads.
+        """
+        filled, parts = self.shape.key_lanes + len(self._leaves), self.shape.chunk
+        for group in range(filled, parts):
+            self._table.set_value(0, group, layout.BLIND_ROW, to_limbs(blinds.take(1)))
 
     def _words(self, rho: Sequence[int]) -> list[int]:
         scalars = [lane_scalar(word) for word in rho[: len(self._leaves)]]

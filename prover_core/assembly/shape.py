@@ -31,7 +31,7 @@ class Shape:
             raise InvalidInputError("the chunk is not a power of two above 1", field="chunk")
         if self.groups > MAX_GROUPS:
             raise InvalidInputError(f"more than {MAX_GROUPS} groups", field="leaves")
-        if self.chunk > 1 << self.group_bits:
+        if self.chunk > self.groups:
             raise InvalidInputError(f"a chunk of {self.chunk} is more than all groups", field="chunk")
 
     @property
@@ -69,4 +69,4 @@ def fitting(leaves: int, publics: int) -> Shape:
     From 360 groups on, 16.
     """
     groups = leaves + 2 * (publics + 1)
-    return Shape(leaves, publics, min(4 if groups < 40 else 8 if groups < 360 else 16, 1 << (groups - 1).bit_length()))
+    return Shape(leaves, publics, min(4 if groups < 40 else 8 if groups < 360 else 16, 1 << (groups.bit_length() - 1)))

@@ -39,9 +39,7 @@ CHAIN = Chain(out=0, into=1)
 @pytest.fixture(scope="module")
 def key() -> WrapKey:
     """Built once and kept beside the node tools: about half a minute the first time."""
-    keys = WrapKeys(CACHE.parent / "wrap-keys")
-    keys.get(SHAPE, BACKEND, CHAIN)
-    return keys.get(SHAPE, BACKEND, CHAIN)
+    return WrapKeys(CACHE.parent / "wrap-keys").get(SHAPE, BACKEND, CHAIN)
 
 
 def check(done: AssemblyProof, source: Leaves, key: WrapKey, folder: Path) -> None:

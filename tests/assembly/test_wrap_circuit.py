@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from test_stage1_verify import SHAPE as STAGE1_SHAPE
 from test_stage1_verify import Cheat, _corruptions, changes
@@ -15,11 +18,13 @@ from wrap_support import assembled, circuit, inputs_of, leaves, outcome
 from prover_core.assembly import layout
 from prover_core.assembly.engine import engine
 from prover_core.assembly.protocol import Claims, Statement, publics_digest
-from prover_core.assembly.prover import Assembly
-from prover_core.assembly.shape import Shape
+from prover_core.assembly.prover import Assembly, AssemblyBuilder
+from prover_core.assembly.shape import Shape, fitting
 from prover_core.assembly.transcript import PUBLICS_DOMAIN, Transcript
+from prover_core.assembly.verifier import verify_stage1
 from prover_core.circuit.gadgets.grumpkin_tables import hash_to_curve
 from prover_core.circuit.gadgets.limbs import LIMBS
+from prover_core.errors import UnsatisfiedError, VerificationError
 from prover_core.types import Q, R
 
 SHAPE = Shape(leaves=3, publics=2, chunk=4)
@@ -47,6 +52,19 @@ def test_an_honest_proof_is_accepted() -> None:
     assert outcome(SHAPE, honest()) is None
     full = assembled(SHAPE, 3)
     assert outcome(SHAPE, inputs_of(full, leaves(3).vk)) is None
+
+
+@pytest.mark.parametrize("shape", [Shape(8, 2, 8), Shape(1, 0, 2), Shape(1, 3, 8)], ids=str)
+def test_stage_1_of_few_leaves_in_wide_chunks(shape: Shape) -> None:
+    """One leaf where a chunk has more parts than there are lanes and leaves: no cross term is the identity."""
+    if shape.publics:
+        source = leaves(1)
+        builder = AssemblyBuilder(shape, source.vk)
+        builder.extend(source.items)
+        done = builder.finish(b"entropy of tests" * 2)
+        assert verify_stage1(shape, source.vk, done.publics, done.proof).leaf_count == 1
+    assert shape.chunk <= shape.groups
+    assert fitting(shape.leaves, shape.publics).chunk <= shape.groups
 
 
 def test_size_of_the_circuit() -> None:
@@ -165,7 +183,13 @@ def test_a_cheating_sumcheck_prover(name: str) -> None:
     builder.extend(source.items)
     done = builder.finish(b"entropy of tests" * 2)
     label = outcome(STAGE1_SHAPE, inputs_of(done, source.vk))
-    if name == "nothing":
+    try:
+        verify_stage1(STAGE1_SHAPE, source.vk, done.publics, done.proof)
+    except VerificationError:
+        assert name != "nothing"
+    else:
+        # Nothing was changed, or a digit was set to what it was.
+        assert name in ("nothing", "a digit of a key lane", "a leaf's digit")
         assert label is None
         return
     unread = ("another row of the point vector", "rows 89 and 90 of a column", "the unused cell", "a padding group")
@@ -173,6 +197,33 @@ def test_a_cheating_sumcheck_prover(name: str) -> None:
     # X is committed to before the corruption, so that its opening fails too, and earlier.
     early = name in (*unread, "X")
     assert ("cross terms open the commitments" if early else "is a multiple of q modulo r") in label
+
+
+def batch_challenges(inputs: dict[str, Any]) -> list[int]:
+    """Values of the wires that are the bits of the last challenges, whatever the rows say."""
+    built, program = circuit(SHAPE)
+    r1cs = built.compiled.r1cs
+    full = np.zeros((r1cs.n_wires, 4), dtype=np.uint64)
+    with suppress(UnsatisfiedError):
+        for part in program.run(inputs, slice_wires=1 << 12):
+            full[part.offset : part.offset + len(part.values)] = part.values.limbs
+    labels = [*r1cs.labels, (r1cs.n_constraints, "")]
+    rows = [
+        row
+        for (begin, name), (end, _) in pairwise(labels)
+        if name.startswith("reductions") and name.endswith("challenge bit")
+        for row in range(begin, end)
+    ]
+    assert len(rows) >= 20 * 254
+    starts = r1cs.a.row_start
+    return [int(full[int(r1cs.a.col[int(starts[row])])][0]) for row in rows]
+
+
+def test_the_batch_waits_for_what_only_the_wrap_absorbs() -> None:
+    """Pitfall 6: 1 / kappa is in no message of stage 1, and yet changes the challenges of the batch."""
+    usual, other = (batch_challenges(inputs) for inputs in (honest(), changed("kernel_inverse", 0, lambda x: x ^ 1)))
+    assert set(usual) == {0, 1} == set(other)
+    assert sum(a != b for a, b in zip(usual, other, strict=True)) > len(usual) // 3
 
 
 def test_layout_is_what_the_wrap_was_written_for() -> None:
