@@ -7,6 +7,7 @@
 #pragma once
 #include <algorithm>
 #include <mutex>
+#include <stdexcept>
 #include <vector>
 
 #include "../pool.hpp"
@@ -99,6 +100,7 @@ class Sumcheck {
   /// p(0), p(2), ..., p(6) of a round over a row bit, after all group bits.
   std::vector<Fq> row_round() {
     if (row_values_.empty()) begin_rows();
+    if (row_values_[0].size() < 2) throw std::logic_error("all row bits are bound");
     const size_t pairs = row_values_[0].size() / 2, blocks = (pairs + block - 1) / block;
     std::vector<Fq> sums(row_points, Fq::zero());
     std::mutex mutex;
@@ -113,6 +115,7 @@ class Sumcheck {
 
   /// Binds the least row bit to x.
   void fold_rows(const Fq& x) {
+    if (row_values_.empty() || row_values_[0].size() < 2) throw std::logic_error("no row bit is open");
     for (auto& v : row_values_) {
       for (size_t h = 0; 2 * h < v.size(); h++) v[h] = v[2 * h] + x * (v[2 * h + 1] - v[2 * h]);
       v.resize(v.size() / 2);
@@ -122,6 +125,7 @@ class Sumcheck {
 
   /// After the last round: 16 columns, 16 next, 33 cells, 8 key columns at the point.
   std::vector<Fq> claims() const {
+    if (row_values_.empty() || row_values_[0].size() != 1) throw std::logic_error("row bits are not bound yet");
     std::vector<Fq> out;
     for (size_t i = 0; i < 2 * columns; i++) out.push_back(row_values_[i][0]);
     for (size_t i = 0; i < cell_inputs; i++) out.push_back(cells_[i * groups_]);
@@ -194,6 +198,7 @@ class Sumcheck {
 
   /// [columns][next][key columns, weight, selectors], 128 rows each.
   void begin_rows() {
+    if (groups_ != 1) throw std::logic_error("group bits are not bound yet");
     row_values_.assign(2 * columns + rows_.size(), std::vector<Fq>(domain_rows, Fq::zero()));
     for (size_t v = 0; v < columns; v++) {
       const Fq* source = at(v, 0);
