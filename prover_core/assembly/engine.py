@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -72,7 +72,7 @@ class Engine:
         )
         self.value_generator: Point = hash_to_curve([VALUE_TAG])[0]
         """Q of the opening."""
-        self._generators: dict[int, tuple[list[Point], Any]] = {}
+        self._generators: dict[int, tuple[list[Point], _native.Generators]] = {}
 
     def permute(self, state: list[int]) -> list[int]:
         """Poseidon's permutation of width 17; as the reference's."""
@@ -80,7 +80,7 @@ class Engine:
         self._poseidon.permute(limbs)
         return limb_rows(limbs)
 
-    def generators(self, chunk: int) -> Any:
+    def generators(self, chunk: int) -> _native.Generators:
         """Tables of G[part][row] at 96 part + row for part < chunk, and of Q behind them; 2 KiB a generator."""
         return self._prepared(chunk)[1]
 
@@ -111,7 +111,7 @@ class Engine:
         self.generators(chunk).sums(to_limbs(scalars), list(first), stride, out)
         return points_of(out)
 
-    def _prepared(self, chunk: int) -> tuple[list[Point], Any]:
+    def _prepared(self, chunk: int) -> tuple[list[Point], _native.Generators]:
         if chunk not in self._generators:
             points = hash_to_curve([f"{GENERATOR_TAG} {k}/{s}" for k in range(chunk) for s in range(WIDTH)])
             native = _native.Generators(point_limbs([*points, self.value_generator]), self.threads)

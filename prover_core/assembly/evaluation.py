@@ -106,7 +106,7 @@ def opening_functional(eq_rows: Sequence[int], theta: int) -> list[int]:
 def opening_value(
     claims: Claims, eq_rows: Sequence[int], first_part: int, vector_weights: Sequence[int], theta: int
 ) -> int:
-    """sum_v w_v sum_j theta^(1 + j) claim_vj: what b, weighted by eq over the low group bits, makes of the folded vectors.
+    """sum_v w_v sum_j theta^(1 + j) claim_vj: what b, with eq of the low group bits, makes of the folded vectors.
 
     For a column: (current, next, its cells in rows 87, 88 or 0, 0, 0). For the point vector, which is 0 outside rows
     89 and 90: the same from X and Y. For a key column, which is in part 0 only: its claims times `first_part`, eq at 0.

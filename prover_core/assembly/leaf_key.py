@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from typing import Any, Final
+from typing import Final
 
 from ..backend import select
 from ..errors import InvalidInputError
@@ -40,7 +40,7 @@ class LeafKey:
     """KEY_COLUMNS, 96 rows each, with the cells mu in row 87."""
     points: tuple[Point, ...]
     """The key lanes' points of G1: -IC_0, -2^64 IC_0, -IC_1, ... Unused places have the generator in place of IC_j."""
-    native: Any = field(repr=False)
+    native: _native.AssemblyKey = field(repr=False)
 
     @cached_property
     def commitments(self) -> tuple[Point, ...]:
