@@ -75,6 +75,7 @@ check: $(STAMPS)/dev
 	@$(STEP) "types (mypy --strict)" $(BIN)/mypy $(addprefix -p ,$(PACKAGES))
 	@$(STEP) "generated stubs" $(BIN)/python tools/generate_stubs.py --check
 	@$(STEP) "derived constants" $(BIN)/python prover_core/native/params/derive.py --check
+	@test ! -e $(STAMPS)/kernels || $(STEP) "CUDA kernels (NVRTC)" $(BIN)/python tests/gpu/check_kernels.py --quick
 
 CUDA ?= 13
 

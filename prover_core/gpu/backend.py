@@ -64,9 +64,10 @@ class CudaBackend:
         no device.
         """
         if device is None:
+            number = _index() if index is None else index
             from .cupy_device import CupyDevice
 
-            device = CupyDevice(_index() if index is None else index)
+            device = CupyDevice(number)
         self.cpu = CpuBackend(threads)
         self.threads = self.cpu.threads
         self.smallest = smallest

@@ -50,12 +50,14 @@ class CupyStream:
 
     def __init__(self, device: CupyDevice) -> None:
         self._device = device
+        self._uploading: list[npt.NDArray[Any]] = []
         with device.current("stream"):
             self._stream = cupy.cuda.Stream(non_blocking=True)
 
     def upload(self, to: int, data: npt.NDArray[Any]) -> None:
-        """Pageable memory is staged before the call returns (CUDA driver API, "API synchronization behavior")."""
+        """CUDA stages pageable memory, but a GPU that reads the host's pages may read them later: the array is kept."""
         if data.nbytes:
+            self._uploading.append(data)
             with self._device.current("upload"):
                 cupy.cuda.runtime.memcpyAsync(
                     to, data.ctypes.data, data.nbytes, cupy.cuda.runtime.memcpyHostToDevice, self._stream.ptr
@@ -91,6 +93,7 @@ class CupyStream:
         """Errors of kernels show here."""
         with self._device.current("synchronize"):
             self._stream.synchronize()
+        self._uploading.clear()
 
 
 class CupyDevice:

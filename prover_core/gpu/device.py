@@ -44,7 +44,7 @@ class Stream(Protocol):
     """An ordered queue of work. Used by one thread at a time; every method may raise `DeviceLostError`."""
 
     def upload(self, to: int, data: npt.NDArray[Any]) -> None:
-        """Copies a contiguous array; when this returns, the array may change."""
+        """Copies a contiguous array, which must not change before `synchronize`, and is kept until then."""
 
     def download(self, source: int, out: npt.NDArray[Any]) -> None:
         """Copies into a contiguous array, which is filled after `synchronize`."""

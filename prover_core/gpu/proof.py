@@ -14,6 +14,7 @@ from ..groth16.quotient import Quotient
 from ..groth16.sums import StreamedSums, Sums
 from ..types import FrVector, G1Vector, G2Vector
 from .accumulator import Held
+from .device import DeviceLostError
 from .field import multiply
 from .groups import G1, G2, Group
 from .matrix import CudaMatrix
@@ -67,6 +68,7 @@ class CudaSums:
         try:
             at = self._witness + 32 * offset
             self._copies.stream.upload(at, wires.limbs)
+            self._copies.stream.synchronize()  # the caller may reuse its buffer; this lane has only copies to wait for
             for lane, lease, opened in (self._a, self._b1, self._b2):
                 lane.stream.wait_for(self._copies.stream)
                 opened.add(lease.address, offset, at, len(wires))
@@ -110,8 +112,8 @@ class CudaSums:
         lane.stream.wait_for(self._copies.stream)
         a, b, c, spare = (lane.scratch(f"quotient {i}", 32 * n) for i in range(4))
         for matrix, to in ((self._quotient.a, a), (self._quotient.b, b)):
-            assert isinstance(matrix, CudaMatrix)
-            assert matrix.on_device is not None
+            if not isinstance(matrix, CudaMatrix) or matrix.on_device is None:
+                raise DeviceLostError("the key's matrices were made when the device was lost")
             for lease in matrix.on_device.product(lane, self._witness, 0, n, to):
                 self._held.lease(lease)
         multiply(lane, a, b, n, c)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "groth16"))
 from host_device import ORDERS, HostDevice
 
 
+@cache
 def real_device() -> Device:
     """The GPU; an error, not a skip, where there is none: somebody asked for it."""
     from prover_core.gpu.cupy_device import CupyDevice

@@ -89,10 +89,11 @@ class HostMemory:
 
 
 class HostStream:
-    """Runs everything at once; counts what it is asked to do."""
+    """Runs everything at once, and counts. What was uploaded must be unchanged when it is waited for."""
 
     def __init__(self, device: HostDevice) -> None:
         self._device = device
+        self._uploading: list[tuple[npt.NDArray[Any], bytes]] = []
 
     def upload(self, to: int, data: npt.NDArray[Any]) -> None:
         """Copies bytes in."""
@@ -100,6 +101,7 @@ class HostStream:
         self._device.check("upload", to, data.nbytes)
         self._device.uploaded += data.nbytes
         raw = data.reshape(-1).view(np.uint8)
+        self._uploading.append((data, hashlib.blake2b(raw.tobytes()).digest()))
         if data.nbytes:
             ctypes.memmove(to, raw.ctypes.data, data.nbytes)
 
@@ -125,6 +127,9 @@ class HostStream:
     def synchronize(self) -> None:
         """Nothing ever runs later."""
         self._device.check("synchronize", 0, 0)
+        for data, digest in self._uploading:
+            assert hashlib.blake2b(data.tobytes()).digest() == digest, "an array changed while it was uploaded"
+        self._uploading.clear()
 
 
 class HostDevice:
