@@ -6,17 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from toolchain import CACHE
-from wrap_support import BACKEND, leaves
+from toolchain import CACHE, toolchain
+from wrap_support import BACKEND, assembled, circuit, inputs_of, leaves
 
 from prover_core.assembly.assemble import assemble, verify_assembly
 from prover_core.assembly.shape import Shape
 from prover_core.assembly.wrap.keys import WrapKeys
 from prover_core.errors import VerificationError
-from prover_core.types import R
+from prover_core.formats.r1cs import write_r1cs
+from prover_core.formats.wtns import write_wtns
+from prover_core.types import FrVector, R
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.node]
 
 
 def test_two_levels() -> None:
@@ -36,6 +39,20 @@ def test_two_levels() -> None:
     wrong = [rows[0], [rows[1][0], rows[1][1], (rows[1][2] + 1) % R]]
     with pytest.raises(VerificationError):
         verify_assembly(upper.verification_key, lower.verification_key, wrong, top.proof, upper_shape, BACKEND)
+
+
+def test_snarkjs_checks_the_witness_against_the_r1cs(tmp_path: Path) -> None:
+    """The emitted .r1cs and a witness of the native tape, judged by a program that is not ours."""
+    shape = Shape(3, 2, 4)
+    built, program = circuit(shape)
+    inputs = inputs_of(assembled(shape, 2), leaves(2).vk)
+    wires = np.zeros((built.compiled.r1cs.n_wires, 4), dtype=np.uint64)
+    for part in program.run(inputs):
+        wires[part.offset : part.offset + len(part.values)] = part.values.limbs
+    write_r1cs(tmp_path / "wrap.r1cs", built.compiled.r1cs)
+    write_wtns(tmp_path / "wrap.wtns", FrVector(wires))
+    said = toolchain().snarkjs("wtns", "check", tmp_path / "wrap.r1cs", tmp_path / "wrap.wtns")
+    assert "WITNESS IS CORRECT" in said
 
 
 def test_no_wire_of_the_wrap_is_undetermined() -> None:

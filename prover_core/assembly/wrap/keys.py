@@ -125,12 +125,11 @@ class WrapKeys:
         folder = self.directory / "circuits" / str(circuit.digest)
         folder.mkdir(parents=True, exist_ok=True)
         tape, r1cs, zkey = (folder / name for name in _FILES)
+        write_r1cs(r1cs, circuit.compiled.r1cs)
+        write_tape(tape, circuit.compiled.tape)
         if not zkey.exists():
-            key = setup(circuit.compiled.r1cs, backend=backend)
-            part = zkey.with_suffix(".part")
-            write_r1cs(r1cs, circuit.compiled.r1cs)
-            write_tape(tape, circuit.compiled.tape)
-            write_zkey(part, key)
+            part = folder / f"zkey.{os.getpid()}.part"
+            write_zkey(part, setup(circuit.compiled.r1cs, backend=backend))
             os.replace(part, zkey)
         index = self._index()
         index[_entry(shape, chain)] = str(circuit.digest)

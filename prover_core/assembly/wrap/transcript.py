@@ -17,6 +17,7 @@ from ...circuit.gadgets.limbs import BASE, LIMB_BITS
 from ...circuit.gadgets.nonnative import EmulatedField, Residue
 from ...circuit.gadgets.sponge import permutation
 from ...circuit.template import gadget
+from ...errors import CircuitError
 from ...types import R
 from ..transcript import DOMAIN, LEADING_BITS, LONG_BITS, PACK_BITS, RATE, SHORT_BITS
 
@@ -42,6 +43,8 @@ class UnitWeight:
 
     def _part(self, values: tuple[int, ...]) -> Residue:
         p = polynomial(tuple(v % R for v in values))
+        if any(p[j] for j in (0, 2, 3, 4)):
+            raise CircuitError("a weight's part is not linear in u and 1 / u")
         columns = []
         bounds = []
         for shift in (0, LIMB_BITS):
