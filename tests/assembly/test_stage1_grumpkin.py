@@ -222,4 +222,4 @@ def test_sizes_that_make_no_shape() -> None:
             Shape(*bad)
     shape = fitting(64, 2)
     assert (shape.chunk, shape.groups, shape.group_bits, shape.blocks, shape.generators) == (8, 70, 7, 9, 768)
-    assert fitting(1, 0).chunk == 4
+    assert (fitting(1, 0).chunk, fitting(20, 2).chunk, fitting(400, 2).chunk) == (2, 4, 16)
