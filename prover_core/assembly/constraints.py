@@ -106,10 +106,12 @@ def identity(x: Element) -> Element:
 
 
 def pair(values: Values, name: str) -> Pair:
+    """(name0, name1)"""
     return (values[f"{name}0"], values[f"{name}1"])
 
 
 def triple(values: Values, name: str) -> Triple:
+    """name0 .. name5 as an element of Fq6."""
     return (
         (values[f"{name}0"], values[f"{name}1"]),
         (values[f"{name}2"], values[f"{name}3"]),

@@ -26,6 +26,7 @@ def is_zero(x: Element) -> bool:
 
 
 def mul(a: Element, b: Element) -> Element:
+    """a b"""
     if is_zero(a) or is_zero(b):
         return 0
     if isinstance(a, int) and a == 1:
@@ -36,18 +37,21 @@ def mul(a: Element, b: Element) -> Element:
 
 
 def add(a: Element, b: Element) -> Element:
+    """a + b"""
     if is_zero(a):
         return b
     return a if is_zero(b) else a + b
 
 
 def sub(a: Element, b: Element) -> Element:
+    """a - b"""
     if is_zero(b):
         return a
     return -b if is_zero(a) else a - b
 
 
 def neg(a: Element) -> Element:
+    """-a"""
     return sub(0, a)
 
 
@@ -60,22 +64,27 @@ def dot(a: Iterable[Element], b: Iterable[Element]) -> Element:
 
 
 def add2(a: Pair, b: Pair) -> Pair:
+    """a + b"""
     return (add(a[0], b[0]), add(a[1], b[1]))
 
 
 def sub2(a: Pair, b: Pair) -> Pair:
+    """a - b"""
     return (sub(a[0], b[0]), sub(a[1], b[1]))
 
 
 def mul2(a: Pair, b: Pair) -> Pair:
+    """(a0 b0 - a1 b1) + (a0 b1 + a1 b0) u"""
     return (sub(mul(a[0], b[0]), mul(a[1], b[1])), add(mul(a[0], b[1]), mul(a[1], b[0])))
 
 
 def scale2(a: Pair, k: Element) -> Pair:
+    """k a for an element k"""
     return (mul(a[0], k), mul(a[1], k))
 
 
 def conj2(a: Pair) -> Pair:
+    """a0 - a1 u = a^q"""
     return (a[0], neg(a[1]))
 
 
@@ -85,10 +94,12 @@ def xi2(a: Pair) -> Pair:
 
 
 def add6(a: Triple, b: Triple) -> Triple:
+    """a + b"""
     return (add2(a[0], b[0]), add2(a[1], b[1]), add2(a[2], b[2]))
 
 
 def sub6(a: Triple, b: Triple) -> Triple:
+    """a - b"""
     return (sub2(a[0], b[0]), sub2(a[1], b[1]), sub2(a[2], b[2]))
 
 
@@ -102,10 +113,12 @@ def mul6(a: Triple, b: Triple) -> Triple:
 
 
 def times_v(a: Triple) -> Triple:
+    """v a = (9 + u) c + a v + b v^2"""
     return (xi2(a[2]), a[0], a[1])
 
 
 def scale6(a: Triple, k: Element) -> Triple:
+    """k a for an element k"""
     return (scale2(a[0], k), scale2(a[1], k), scale2(a[2], k))
 
 
