@@ -111,7 +111,7 @@ class Aggregator:
             self.keys,
             self._logs.root,
             self.backend,
-            workers=config.workers or max(2, len(os.sched_getaffinity(0)) // 4),
+            workers=config.workers or max(3, len(os.sched_getaffinity(0)) // 4),
             max_open=config.max_open_segments,
             on_leaf=self._leaf_proved,
             on_broken=self._segment_broken,

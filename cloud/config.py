@@ -39,7 +39,7 @@ class CloudConfig:
     threads: int = 0
     """Cores that one native call may use; 0 means all of this machine."""
     workers: int = 0
-    """Segments worked on at the same moment, a thread each; 0 means one for every four cores, at least 2."""
+    """Segments worked on at the same moment, a thread each; 0 means one for every four cores, at least 3."""
     max_open_segments: int = 32
     """Segments whose accumulators are held in memory; the others wait in their chunk logs."""
     loaded_keys: int = 8

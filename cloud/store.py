@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -122,6 +123,15 @@ class Write:
     rows: tuple[dict[str, Any], ...]
 
 
+@cache
+def _upsert(table: sa.Table) -> sa.Insert:
+    """Inserts rows of a table, or replaces those with the same key. Built once: that costs more than running it."""
+    statement = insert(table)
+    keys = [c.name for c in table.primary_key]
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
 class Store:
     """One database. Not thread-safe by contract: one thread at a time."""
 
@@ -140,12 +150,8 @@ class Store:
         """Inserts or replaces all rows in one transaction."""
         with self._engine.begin() as connection:
             for item in writes:
-                if not item.rows:
-                    continue
-                statement = insert(item.table)
-                keys = [c.name for c in item.table.primary_key]
-                rest = {c.name: statement.excluded[c.name] for c in item.table.columns if c.name not in keys}
-                connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=rest), list(item.rows))
+                if item.rows:
+                    connection.execute(_upsert(item.table), list(item.rows))
 
     def load_job(self, job_id: bytes) -> Job | None:
         """One job with all its segments; coverage and digests of unfinished ones are in their logs, not here."""

@@ -6,12 +6,12 @@ import hashlib
 
 from prover_core.types import R
 
-ACCOUNT_DEPTH = 16
-"""65,536 accounts."""
-TOKEN_DEPTH = 4
-"""16 tokens; every account holds a tree of balances by token."""
-POOL_DEPTH = 10
-"""1,024 pools; with this depth a swap stays below 2^13 constraints."""
+ACCOUNT_DEPTH = 32
+"""2^32 accounts, as rollups in production have."""
+TOKEN_DEPTH = 8
+"""256 tokens; every account holds a tree of balances by token."""
+POOL_DEPTH = 24
+"""16,777,216 pools; with this depth a swap stays below 2^14 constraints."""
 AMOUNT_BITS = 96
 """Amounts, balances and reserves are below 2^96; a product of two and a fee stays below 2^206, far from r."""
 NONCE_BITS = 64

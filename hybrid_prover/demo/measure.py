@@ -45,9 +45,13 @@ class Row:
     segments: int
     constraints: int
     one_thread: list[float] = field(default_factory=list)
-    """Sequential, store and forward, one thread."""
+    """Sequential, store and forward, through an edge and a cloud that proves on one thread."""
     all_cores: list[float] = field(default_factory=list)
-    """Sequential, store and forward, each prover call on all cores."""
+    """As one_thread, with a cloud that proves on all cores."""
+    bare_one_thread: list[float] = field(default_factory=list)
+    """Sequential in one process, without edge, cloud or wire, on one thread."""
+    bare_all_cores: list[float] = field(default_factory=list)
+    """As bare_one_thread, each prover call on all cores."""
     pipelined: list[float] = field(default_factory=list)
     """From submission to verified job, through edge and cloud."""
 
@@ -56,14 +60,18 @@ class Row:
         return Spread(tuple(1 - p / b for p, b in zip(self.pipelined, base, strict=True)))
 
     def to_json(self) -> dict[str, object]:
-        """All measurements and the two reductions."""
+        """All measurements and the reductions."""
         return {
             "operation": self.name,
             "segments": self.segments,
             "constraints": self.constraints,
             "sequential_one_thread_seconds": self.one_thread,
             "sequential_all_cores_seconds": self.all_cores,
+            "bare_sequential_one_thread_seconds": self.bare_one_thread,
+            "bare_sequential_all_cores_seconds": self.bare_all_cores,
             "pipelined_seconds": self.pipelined,
             "reduction_to_one_thread": self.reduction(self.one_thread).median,
             "reduction_to_all_cores": self.reduction(self.all_cores).median,
+            "reduction_to_bare_one_thread": self.reduction(self.bare_one_thread).median,
+            "reduction_to_bare_all_cores": self.reduction(self.bare_all_cores).median,
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from examples.rollup.decompose import OperationJob
 from hybrid_prover.client import ProverClient
@@ -34,3 +34,14 @@ async def prove_pipelined(
         seen(state)
     seconds = time.perf_counter() - start
     return Pipelined(seconds, await handle.result())
+
+
+async def prove_in_turn(
+    client: ProverClient, job: OperationJob, digests: Mapping[str, Digest], placement: Placement
+) -> float:
+    """Seconds for the same segments one after another: each is submitted when the one before it is verified."""
+    start = time.perf_counter()
+    for segment in job.segments:
+        single = replace(job, segments=(segment,), links=())
+        await prove_pipelined(client, single, digests, placement, lambda _: None)
+    return time.perf_counter() - start

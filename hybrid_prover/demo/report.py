@@ -30,15 +30,7 @@ MARKER = "block.json"
 
 def table(rows: Sequence[Row], cores: int) -> Table:
     """The comparison, one line per kind of operation and one for the block."""
-    shown = Table(
-        title="Median, lowest and highest",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=0,
-        show_edge=False,
-        show_lines=True,
-    )
+    shown = _table("Segments one after another, and pipelined: median, lowest and highest")
     shown.add_column("operation", no_wrap=True)
     for head in (
         "segments\nconstraints",
@@ -58,6 +50,34 @@ def table(rows: Sequence[Row], cores: int) -> Table:
             row.reduction(row.all_cores).percent(),
         )
     return shown
+
+
+def bare_table(rows: Sequence[Row], cores: int) -> Table:
+    """The pipeline against the same steps in one process, where nothing is sent and no service keeps anything."""
+    shown = _table("Against one process, without edge, cloud or wire")
+    shown.add_column("operation", no_wrap=True)
+    for head in ("1 thread", f"{cores} cores", "pipelined", "less than\n1 thread", f"less than\n{cores} cores"):
+        shown.add_column(head, justify="right", no_wrap=True)
+    for row in rows:
+        shown.add_row(
+            row.name.replace("_", " "),
+            *(Spread(tuple(values)).seconds() for values in (row.bare_one_thread, row.bare_all_cores, row.pipelined)),
+            row.reduction(row.bare_one_thread).percent(),
+            row.reduction(row.bare_all_cores).percent(),
+        )
+    return shown
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=0,
+        show_edge=False,
+        show_lines=True,
+    )
 
 
 def prepare_folder(out: Path) -> None:
@@ -106,6 +126,8 @@ def _readme(jobs: Sequence[OperationJob], rows: Sequence[Row], facts: Mapping[st
     cores = facts["cores"]
     assert isinstance(cores, int)
     plain.print(table(rows, cores))
+    plain.print()
+    plain.print(bare_table(rows, cores))
     text = "\n".join(line.rstrip() for line in plain.export_text().splitlines())
     segments = sum(len(job.segments) for job in jobs)
     return f"""# A proved block
@@ -144,10 +166,12 @@ All of them:
 
 Measured on {facts["cpu"]}, {cores} cores ({facts["device"]}); keys warm, nothing set up within the time measured.
 
-* *sequential* is the same code in one process, store and forward: each segment's witness is computed to its end, its
-  constraint rows are checked, all of it is made durable on disk, read back, proved, and the proof checked, before the
-  next segment begins; then the operation's proofs are verified in batches. Once on one thread, and once with each call
-  on all cores.
+* *sequential* is the same code, store and forward: an edge computes a segment's witness to its end, sends it whole, the
+  cloud makes it durable and proves it, and the next segment is submitted when the proof is verified. Once with a cloud
+  that proves on one thread, and once with one that uses all cores.
+* *one process* is the least that can be done: the same steps without edge, cloud or wire. Each segment's witness is
+  computed, its rows checked, all of it made durable on disk, read back and proved before the next segment begins; then
+  the operation's proofs are verified in batches.
 * *pipelined* is the wall time from submitting the operation to an edge until the cloud has verified all of its proofs,
   over gRPC between separate processes; one operation at a time, and for `block` all of them at once over two edges.
 * The reductions compare repetition by repetition; `block` is compared with the sum of the operations' sequential times.

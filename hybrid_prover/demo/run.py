@@ -18,22 +18,23 @@ from examples.rollup.decompose import OperationJob, decompose_block
 from examples.rollup.generator import Block, block
 from hybrid_prover.cli.doctor import cpu_model, usable_cores
 from hybrid_prover.cli.output import Output
-from hybrid_prover.client import ProverClient
 from hybrid_prover.model import JobResult, Placement
 from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError, VerificationError
 from prover_core.groth16 import verify
-from prover_core.types import Digest
 
 from .baseline import Sequential
 from .circuits import DemoCircuit, load_circuits
 from .measure import Row
-from .pipeline import prove_pipelined
-from .processes import Fleet, free_port
+from .pipeline import prove_in_turn, prove_pipelined
+from .processes import Fleet
 from .progress import Board
-from .report import prepare_folder, table, write_folder
+from .report import bare_table, prepare_folder, table, write_folder
+from .rig import Rig
 
 EDGES = 2
+WHOLE_WITNESS = 1 << 15
+"""Wires a chunk with which every segment of the rollup is one chunk: store and forward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,43 +82,30 @@ class Demo:
         self.config, self.output, self.circuits, self.scratch = config, output, circuits, scratch
         self.placement = Placement[config.placement.upper()]
         self.backend: Backend = select().backend
-        self.one_thread = Sequential(circuits, select(threads=1).backend, scratch)
-        self.all_cores = Sequential(circuits, self.backend, scratch)
+        self.bare_one_thread = Sequential(circuits, select(threads=1).backend, scratch)
+        self.bare_all_cores = Sequential(circuits, self.backend, scratch)
         self.fleet = Fleet()
-        self.edges: list[ProverClient] = []
-        self.digests: dict[str, Digest] = {}
         self.rows: dict[str, Row] = {}
         self.proved: list[tuple[Work, list[JobResult]]] = []
 
     async def start(self, stack: AsyncExitStack) -> None:
-        """One cloud, two edges, and every circuit registered with each of them."""
+        """The pipeline, one cloud and two edges; and the two sequential pairs that it is compared with."""
         stack.enter_context(self.fleet)
-        logs = self.scratch / "logs"
-        port = free_port()
-        cloud = f"127.0.0.1:{port}"
-        arguments = ["cloud", "--port", str(port), "--data-dir", str(self.scratch / "cloud")]
-        await self.fleet.add("the cloud", arguments, cloud, logs / "cloud.log")
-        for number in range(1, EDGES + 1):
-            name, target = f"edge-{number}", f"127.0.0.1:{free_port()}"
-            state = str(self.scratch / name)
-            arguments = ["edge", "--listen", target, "--cloud", cloud, "--state-dir", state, "--name", name]
-            await self.fleet.add(name, arguments, target, logs / f"{name}.log")
-            self.edges.append(await stack.enter_async_context(ProverClient(target)))
-        at_cloud = await stack.enter_async_context(ProverClient(cloud))
-        for circuit in self.circuits.values():
-            for client in (at_cloud, *self.edges):
-                known = await client.register_circuit(
-                    name=circuit.name,
-                    zkey=circuit.zkey_path,
-                    r1cs=circuit.r1cs_path,
-                    program=None if client is at_cloud else circuit.tape_path,
-                )
-                self.digests[circuit.name] = known.digest
+
+        async def rig(name: str, edges: int, cloud: Sequence[str] = (), edge: Sequence[str] = ()) -> Rig:
+            return await Rig.start(
+                self.fleet, stack, self.circuits, self.scratch, name=name, edges=edges, cloud=cloud, edge=edge
+            )
+
+        self.rig = await rig("", EDGES)
+        whole = ("--workers", "1", "--chunk-wires", str(WHOLE_WITNESS))
+        self.one_thread = await rig("one-thread-", 1, ("--workers", "1", "--threads", "1"), whole)
+        self.all_cores = await rig("all-cores-", 1, ("--workers", "1"), whole)
 
     async def pipelined(self, job: OperationJob, edge: int, board: Board) -> tuple[float, JobResult]:
         """Proves one operation through one of the edges; seconds from submission to the verified job."""
         watcher = board.watcher(job)
-        done = await prove_pipelined(self.edges[edge % EDGES], job, self.digests, self.placement, watcher)
+        done = await prove_pipelined(self.rig.edges[edge % EDGES], job, self.rig.digests, self.placement, watcher)
         board.finished(job, done.seconds)
         return done.seconds, done.result
 
@@ -131,16 +119,22 @@ class Demo:
         return seconds
 
     async def one_by_one(self, number: int, work: Work, board: Board) -> None:
-        """Each operation sequentially on one thread, then on all cores, then pipelined, with nothing else going on."""
+        """Each operation in every sequential way, then pipelined, with nothing else going on."""
         results = []
         for at, job in enumerate(work.jobs):
             row = self.row(job)
-            for name, sequential, times in (
+            for name, rig, times in (
                 ("1 thread", self.one_thread, row.one_thread),
                 ("all cores", self.all_cores, row.all_cores),
             ):
                 board.title(f"repetition {number}, {job.name}, sequentially on {name}")
-                times.append(await asyncio.to_thread(sequential.prove, job))
+                times.append(await prove_in_turn(rig.edges[0], job, rig.digests, self.placement))
+            for name, bare, times in (
+                ("1 thread", self.bare_one_thread, row.bare_one_thread),
+                ("all cores", self.bare_all_cores, row.bare_all_cores),
+            ):
+                board.title(f"repetition {number}, {job.name}, in one process on {name}")
+                times.append(await asyncio.to_thread(bare.prove, job))
             board.title(f"repetition {number}, {job.name}, pipelined")
             seconds, result = await self.pipelined(job, number + at, board)
             row.pipelined.append(seconds)
@@ -158,6 +152,8 @@ class Demo:
         total.constraints = sum(row.constraints for row in kinds)
         total.one_thread.append(sum(row.one_thread[-1] for row in kinds))
         total.all_cores.append(sum(row.all_cores[-1] for row in kinds))
+        total.bare_one_thread.append(sum(row.bare_one_thread[-1] for row in kinds))
+        total.bare_all_cores.append(sum(row.bare_all_cores[-1] for row in kinds))
         total.pipelined.append(seconds)
 
     def constraints(self, job: OperationJob) -> int:
@@ -205,7 +201,7 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
         async with AsyncExitStack() as stack:
             demo = Demo(config, output, circuits, scratch)
             try:
-                with output.step(f"one cloud and {EDGES} edges"):
+                with output.step(f"one cloud and {EDGES} edges, and two sequential pairs to compare with"):
                     await demo.start(stack)
                 await _measure(demo)
             except Exception:
@@ -229,10 +225,13 @@ async def _measure(demo: Demo) -> None:
     singles, wholes = works[: config.repetitions], works[config.repetitions : 2 * config.repetitions]
     with Board(output) as board:
         board.title("warming up")
-        for sequential in (demo.one_thread, demo.all_cores):
-            await asyncio.to_thread(sequential.warm, singles[0].jobs)
+        for bare in (demo.bare_one_thread, demo.bare_all_cores):
+            await asyncio.to_thread(bare.warm, singles[0].jobs)
         for turn, work in enumerate(works[2 * config.repetitions :]):
             await demo.at_once(work, board, turn)  # so that each edge meets every kind
+            longest = max(work.jobs, key=lambda job: len({s.circuit_name for s in job.segments}))
+            for rig in (demo.one_thread, demo.all_cores):
+                await prove_in_turn(rig.edges[0], longest, rig.digests, demo.placement)
         for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
             await demo.repeat(number, single, whole, board)
     with output.step("verifying everything once more, here"):
@@ -259,6 +258,7 @@ def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) ->
     output = demo.output
     if not output.as_json:
         output.out.print(table(rows, usable_cores()))
+        output.out.print(bare_table(rows, usable_cores()))
     output.say(
         f"{checked} proofs of {len(demo.proved)} blocks: all verified at the cloud and again here, all chains hold"
     )

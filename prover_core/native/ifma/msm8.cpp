@@ -33,7 +33,8 @@ class WideMsm final : public MsmEngine<F> {
         threads_(threads ? threads : default_threads()),
         windows_(SignedWindows::cheapest(n, bucket_cost, max_bits)),
         slices_(std::bit_floor(std::clamp<size_t>(2 * threads_ / windows_.count, 1, std::max<size_t>(1, windows_.buckets() / 256)))),
-        block_(std::clamp<size_t>(windows_.buckets() * 8, size_t(1) << 14, size_t(1) << 20)),
+        // few enough points are better summed at once; more wait only until every bucket gets some eight of them
+        block_(n <= small ? std::max<size_t>(n, 1) : std::clamp<size_t>(windows_.buckets() * 8, small / 2, size_t(1) << 20)),
         buckets_(windows_.count),
         ones_(one_lists, blank()),
         rest_(Xyzz<F>::infinity()) {}
@@ -80,6 +81,7 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr double bucket_cost = 2.6;
   static constexpr unsigned max_bits = 16;  // so that a digit fits 16 signed bits
   static constexpr size_t piece = 4096;
+  static constexpr size_t small = size_t(1) << 16;
   static constexpr size_t one_lists = 8;
 
   /// What one thread needs to fill buckets; kept from window to window.
