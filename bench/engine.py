@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from _common import Figure, arguments, figure, in_turn, report, scalars
+
 from prover_core.groth16.setup import G1, G2
 from prover_core.native import CpuBackend
 from prover_core.types import FrMontVector
