@@ -114,7 +114,7 @@ def test_a_wrong_remainder_is_refused() -> None:
     ]
     for wrong in ((result + 1) % Q, (result - 1) % Q, (result + R) % 2**254, 0):
         lies = dict(zip(places, limbs_of(wrong, LIMBS), strict=True))
-        with pytest.raises(Exception, match="reductions|below|wrap|multiple"):
+        with pytest.raises(Exception, match=r"reductions|below|wrap|multiple"):
             PRODUCTS.evaluate(inputs, overrides=lies)
 
 
