@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prover_core.formats.tape import read_tape
-
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
 from prover_core.formats.r1cs import read_r1cs
+from prover_core.formats.tape import read_tape
 from prover_core.formats.wtns import read_wtns
 from prover_core.formats.zkey import read_zkey
 from prover_core.groth16 import Proof, ProvingKey, StreamingProver
