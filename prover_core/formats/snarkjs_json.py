@@ -24,6 +24,8 @@ JsonSource: TypeAlias = str | os.PathLike[str] | bytes
 
 MAX_BYTES: Final = 64 << 20
 """A larger file is refused unread."""
+MAX_DEPTH: Final = 16
+"""A more deeply nested file is refused unparsed; snarkjs's own have 4 levels."""
 INSECURE_FIELD: Final = "insecure"
 """Ours, in keys from a single-party setup; snarkjs ignores fields that it does not know."""
 
@@ -128,10 +130,20 @@ def _load(source: JsonSource, what: str) -> object:
             raw = f.read(MAX_BYTES + 1)
     if len(raw) > MAX_BYTES:
         raise FormatError(f"the {what} is larger than {MAX_BYTES} bytes", field=what)
+    _check_depth(raw, what)
     try:
         return json.loads(raw.decode("utf-8"), object_pairs_hook=_no_duplicates)
     except (ValueError, RecursionError) as e:
         raise FormatError(f"the {what} is not JSON: {e}", field=what) from e
+
+
+def _check_depth(raw: bytes, what: str) -> None:
+    """Nesting costs the parser's stack, and the interpreter's own limit is whatever the process has set it to."""
+    depth = 0
+    for bracket in re.finditer(rb"[\[\]{}]", raw):
+        depth += 1 if bracket[0] in b"[{" else -1
+        if depth > MAX_DEPTH:
+            raise FormatError(f"the {what} is nested deeper than {MAX_DEPTH} levels", field=what)
 
 
 def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,18 @@ def test_public_signals_are_canonical() -> None:
     for bad in ([str(R)], {"0": "1"}, "1", None):
         with pytest.raises(FormatError):
             read_public(encoded(bad))
+
+
+def test_deep_nesting_is_refused_whatever_the_recursion_limit() -> None:
+    """Libraries raise the limit (py_ecc does), and the parser would then overflow the stack of the process."""
+    before = sys.getrecursionlimit()
+    sys.setrecursionlimit(1_000_000)
+    try:
+        for bad in (b"[" * 100_000, b'{"a":' * 100_000):
+            with pytest.raises(FormatError, match="nested"):
+                read_proof(bad)
+    finally:
+        sys.setrecursionlimit(before)
 
 
 def test_what_is_not_json() -> None:
