@@ -35,6 +35,8 @@ COMMANDS = (
     ("prove", "local:prove", "Prove a circom circuit on this machine, without any service."),
     ("verify", "local:verify", "Verify a proof in snarkjs's format."),
     ("setup", "local:setup", "Make an insecure development key for a circuit."),
+    ("assemble", "assembly:assemble", "Turn many proofs under one verification key into one proof."),
+    ("verify-assembly", "assembly:verify_assembly", "Check an assembly against its leaves' public signals."),
     ("doctor", "doctor:doctor", "Say what this machine has, which backend is chosen, and why."),
 )
 

@@ -61,6 +61,12 @@ def read_wire_labels(source: Source) -> npt.NDArray[np.uint64]:
     return file.limbs(3, (), n_wires)
 
 
+def read_constraint_count(source: Source) -> int:
+    """How many constraints the header counts; the rest is not read. `FormatError` as `read_r1cs`."""
+    *_, n_constraints = _header(BinFile(source, MAGIC, versions=(VERSION,)))
+    return n_constraints
+
+
 def write_r1cs(path: str | os.PathLike[str], r1cs: R1cs, wire_labels: npt.NDArray[np.uint64] | None = None) -> None:
     """Writes what circom would; without labels each wire is its own. About 1 s per million constraints."""
     labels = np.arange(r1cs.n_wires, dtype=np.uint64) if wire_labels is None else wire_labels

@@ -112,6 +112,10 @@ class WrapKeys:
         digest = Digest.parse(folder.name)
         return WrapKey(shape, chain, digest, program, key, folder / _FILES[1])
 
+    def has(self, shape: Shape, chain: Chain | None = None) -> bool:
+        """Whether `get` would read the key, and not make it."""
+        return self._known(shape, chain) is not None
+
     def _known(self, shape: Shape, chain: Chain | None) -> Path | None:
         digest = self._index().get(_entry(shape, chain))
         if digest is None:
