@@ -19,6 +19,7 @@ from prover_core.backend import Backend
 from prover_core.errors import FormatError, InvalidInputError, VerificationError
 from prover_core.formats.snarkjs_json import (
     public_json,
+    read_json,
     read_proof,
     read_public,
     write_proof,
@@ -33,7 +34,6 @@ STATEMENT = "publics.json"
 """What an assembly is about."""
 SMALLEST = Shape(leaves=8, publics=4, chunk=4)
 """The least shape that `standard_shape` gives: one key for everything small, and for assemblies of assemblies."""
-MAX_STATEMENT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,14 +166,7 @@ def write_assembly(folder: Path, done: AssemblyProof, wrap_vk: VerificationKey, 
 
 def read_statement(path: Path) -> AssembledLeaves:
     """publics.json. `FormatError` (field = the JSON path) for anything that `write_assembly` does not write."""
-    with path.open("rb") as f:
-        raw = f.read(MAX_STATEMENT_BYTES + 1)
-    if len(raw) > MAX_STATEMENT_BYTES:
-        raise FormatError(f"{path} is larger than {MAX_STATEMENT_BYTES} bytes", field="publics")
-    try:
-        data = json.loads(raw.decode("utf-8"))
-    except (ValueError, RecursionError) as e:
-        raise FormatError(f"{path} is not JSON: {e}", field="publics") from e
+    data = read_json(path, "publics")
     shape = _counts(data, "shape", ("leaves", "publics", "chunk"))
     chain = None
     if isinstance(data, dict) and data.get("chain") is not None:

@@ -16,8 +16,9 @@ from examples.rollup.decompose import OperationJob
 from examples.rollup.encoding import claim_to_json
 from examples.rollup.generator import Block
 from hybrid_prover import __version__
+from hybrid_prover.assembly import STATEMENT
 from hybrid_prover.model import JobResult
-from hybrid_prover.results import PROOF, PUBLICS, write_leaf
+from hybrid_prover.results import PROOF, PUBLICS, VKEY, write_leaf
 from prover_core.errors import InvalidInputError
 from prover_core.formats.snarkjs_json import write_verification_key
 
@@ -66,6 +67,15 @@ def bare_table(rows: Sequence[Row], cores: int) -> Table:
             row.reduction(row.bare_all_cores).percent(),
         )
     return shown
+
+
+def assembly_line(facts: Mapping[str, object]) -> str:
+    """What `BlockProof.facts` says, in a sentence."""
+    return (
+        f"one proof for the block: {facts['leaves']} leaves in {facts['assemblies']} assemblies on two levels, "
+        f"{facts['constraints']:,} constraints each, {facts['seconds']:.2f} s in all, {facts['proof_bytes']} bytes and "
+        f"{facts['public_inputs']} public inputs"
+    )
 
 
 def _table(title: str) -> Table:
@@ -130,6 +140,8 @@ def _readme(jobs: Sequence[OperationJob], rows: Sequence[Row], facts: Mapping[st
     plain.print(bare_table(rows, cores))
     text = "\n".join(line.rstrip() for line in plain.export_text().splitlines())
     segments = sum(len(job.segments) for job in jobs)
+    assembly = facts["assembly"]
+    assert isinstance(assembly, Mapping)
     return f"""# A proved block
 
 Made by hybrid-prover {__version__}: {len(jobs)} operations of a small rollup in {segments} segments, each with a
@@ -143,6 +155,7 @@ from the one before.
 | `N-OPERATION/I-CIRCUIT/{PUBLICS}` | its public signals: state after, context after, state before, context before |
 | `keys/CIRCUIT.json` | the circuit's verification key |
 | `block.json` | what the block claims: the signed operations, the state root before and after |
+| `assembly/` | one proof for the whole block; in it a folder for each circuit |
 | `timings.json` | every measurement behind the table below |
 
 The keys are from a single-party development setup: their maker could forge proofs. Do not use them for anything else.
@@ -157,6 +170,22 @@ All of them:
 
     for d in [0-9]*-*/*-*/; do c=$(basename "$d"); \\
       npx snarkjs groth16 verify "keys/${{c#*-}}.json" "${{d}}{PUBLICS}" "${{d}}{PROOF}" || break; done
+
+## One proof for the block
+
+{assembly_line(assembly).capitalize()}.
+
+Each circuit's proofs are assembled to one, and these to the block's:
+
+    npx snarkjs groth16 verify assembly/{VKEY} assembly/{PUBLICS} assembly/{PROOF}
+
+Which leaves it stands for follows on both levels: its own leaves are the circuits' assemblies, with the public inputs
+in `assembly/CIRCUIT/{PUBLICS}`, and those are computed from the public signals of the circuit's segments:
+
+    w=assembly/{VKEY}
+    hybrid-prover verify-assembly --vkey $w --wrap-vkey $w --proof assembly/{PROOF} --publics assembly/{STATEMENT}
+    for d in assembly/*/; do hybrid-prover verify-assembly --vkey "keys/$(basename "$d").json" --wrap-vkey $w \\
+      --proof "${{d}}{PROOF}" --publics "${{d}}{STATEMENT}" --public "${{d}}{PUBLICS}" || break; done
 
 ## Times
 

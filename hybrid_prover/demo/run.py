@@ -16,6 +16,7 @@ from typing import Literal
 from examples.rollup.chain import Leaf, check_chain
 from examples.rollup.decompose import OperationJob, decompose_block
 from examples.rollup.generator import Block, block
+from hybrid_prover.cli.assembly import wrap_key
 from hybrid_prover.cli.doctor import cpu_model, usable_cores
 from hybrid_prover.cli.output import Output
 from hybrid_prover.model import JobResult, Placement
@@ -23,13 +24,14 @@ from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError, VerificationError
 from prover_core.groth16 import verify
 
+from .assembly import BlockProof, assemble_block, block_shape, leaves_by_circuit
 from .baseline import Sequential
 from .circuits import DemoCircuit, load_circuits
 from .measure import Row
 from .pipeline import prove_in_turn, prove_pipelined
 from .processes import Fleet
 from .progress import Board
-from .report import bare_table, prepare_folder, table, write_folder
+from .report import assembly_line, bare_table, prepare_folder, table, write_folder
 from .rig import Rig
 
 EDGES = 2
@@ -52,6 +54,9 @@ class DemoConfig:
 
     repetitions: int = 3
     """How often everything is measured."""
+
+    wrap_keys: Path | None = None
+    """Folder for the development key of the block's one proof, kept likewise; below --work-dir if not given."""
 
     placement: Literal["cloud", "private"] = "cloud"
     """Where proofs are made: `cloud` streams witnesses to the cloud, `private` proves at the edges."""
@@ -200,10 +205,14 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
     try:
         async with AsyncExitStack() as stack:
             demo = Demo(config, output, circuits, scratch)
+            works = asyncio.create_task(_make_works(config))  # signed while the daemons start
+            stack.callback(works.cancel)
             try:
                 with output.step(f"one cloud and {EDGES} edges, and two sequential pairs to compare with"):
                     await demo.start(stack)
-                await _measure(demo)
+                with output.step("signed blocks"):
+                    made = await works
+                checked = await _measure(demo, made)
             except Exception:
                 demo.fleet.check()  # if a daemon died, that is the cause
                 raise
@@ -214,36 +223,49 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
         shutil.rmtree(scratch)
         raise
     shutil.rmtree(scratch)
+    _tell(demo, made[0], await _assemble(demo, made[0]), checked)
     return 0
 
 
-async def _measure(demo: Demo) -> None:
-    config, output = demo.config, demo.output
-    with output.step("signed blocks"):
-        count = EDGES + 2 * config.repetitions
-        works = await asyncio.to_thread(lambda: [Work.make(config.seed + i) for i in range(count)])
-    singles, wholes = works[: config.repetitions], works[config.repetitions : 2 * config.repetitions]
-    with Board(output) as board:
+async def _make_works(config: DemoConfig) -> list[Work]:
+    """For single operations, for whole blocks, and to warm up with."""
+    count = EDGES + 2 * config.repetitions
+    return [await asyncio.to_thread(Work.make, config.seed + i) for i in range(count)]
+
+
+async def _measure(demo: Demo, works: Sequence[Work]) -> int:
+    repetitions = demo.config.repetitions
+    singles, wholes = works[:repetitions], works[repetitions : 2 * repetitions]
+    with Board(demo.output) as board:
         board.title("warming up")
         for bare in (demo.bare_one_thread, demo.bare_all_cores):
             await asyncio.to_thread(bare.warm, singles[0].jobs)
-        for turn, work in enumerate(works[2 * config.repetitions :]):
+        for turn, work in enumerate(works[2 * repetitions :]):
             await demo.at_once(work, board, turn)  # so that each edge meets every kind
             longest = max(work.jobs, key=lambda job: len({s.circuit_name for s in job.segments}))
             for rig in (demo.one_thread, demo.all_cores):
                 await prove_in_turn(rig.edges[0], longest, rig.digests, demo.placement)
         for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
             await demo.repeat(number, single, whole, board)
-    with output.step("verifying everything once more, here"):
-        checked = await asyncio.to_thread(demo.verify_everything)
-    _tell(demo, singles[0], _results_of(demo, singles[0]), checked)
+    with demo.output.step("verifying everything once more, here"):
+        return await asyncio.to_thread(demo.verify_everything)
+
+
+async def _assemble(demo: Demo, work: Work) -> BlockProof:
+    config, output = demo.config, demo.output
+    leaves = leaves_by_circuit(work.jobs, _results_of(demo, work))
+    keys = {name: demo.circuits[name].key.verification_key for name in leaves}
+    folder = config.wrap_keys or config.work_dir / "keys" / "wrap"
+    key = await asyncio.to_thread(wrap_key, folder, block_shape(leaves), None, demo.backend, output)
+    with output.step(f"one proof for the {sum(map(len, leaves.values()))} of the block") as advance:
+        return await assemble_block(leaves, keys, key, demo.backend, advance)
 
 
 def _results_of(demo: Demo, work: Work) -> list[JobResult]:
     return next(results for proved, results in demo.proved if proved is work)
 
 
-def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) -> None:
+def _tell(demo: Demo, work: Work, proof: BlockProof, checked: int) -> None:
     kinds = ("transfer", "token_transfer", "swap", "multi_step", "block")
     rows = [demo.rows[kind] for kind in kinds]
     facts: dict[str, object] = {
@@ -253,8 +275,10 @@ def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) ->
         "placement": demo.config.placement,
         "repetitions": demo.config.repetitions,
         "proofs_verified": checked,
+        "assembly": proof.facts(),
     }
-    write_folder(demo.config.out, work.block, work.jobs, results, demo.circuits, rows, facts)
+    write_folder(demo.config.out, work.block, work.jobs, _results_of(demo, work), demo.circuits, rows, facts)
+    proof.write(demo.config.out)
     output = demo.output
     if not output.as_json:
         output.out.print(table(rows, usable_cores()))
@@ -262,5 +286,6 @@ def _tell(demo: Demo, work: Work, results: Sequence[JobResult], checked: int) ->
     output.say(
         f"{checked} proofs of {len(demo.proved)} blocks: all verified at the cloud and again here, all chains hold"
     )
+    output.say(assembly_line(proof.facts()))
     output.say(f"proofs, public signals and keys: {demo.config.out}; its README.md says how snarkjs verifies them")
     output.result({**facts, "out": str(demo.config.out), "operations": [row.to_json() for row in rows]})

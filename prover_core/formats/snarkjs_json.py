@@ -43,7 +43,7 @@ def read_proof(source: JsonSource) -> Proof:
 
 def read_public(source: JsonSource) -> list[int]:
     """public.json: the public signals, each canonical below r. `FormatError` otherwise."""
-    data = _load(source, "public")
+    data = read_json(source, "public")
     if not isinstance(data, list):
         raise FormatError("public signals are not a list", field="public")
     return [_number(x, R, f"public[{i}]") for i, x in enumerate(data)]
@@ -122,7 +122,8 @@ def _write(path: str | os.PathLike[str], data: object) -> None:
     Path(path).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
-def _load(source: JsonSource, what: str) -> object:
+def read_json(source: JsonSource, what: str) -> object:
+    """Any JSON; `FormatError` (field = what) if it is not, is too large or too deep, or names a field twice."""
     if isinstance(source, bytes):
         raw = source
     else:
@@ -154,7 +155,7 @@ def _no_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _object(source: JsonSource, what: str) -> Mapping[str, object]:
-    data = _load(source, what)
+    data = read_json(source, what)
     if not isinstance(data, dict):
         raise FormatError(f"the {what} is not a JSON object", field=what)
     for name, expected in _PROTOCOL.items():

@@ -9,22 +9,28 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from toolchain import CACHE
 
 from examples.rollup.chain import Leaf, check_chain
 from examples.rollup.encoding import claim_from_json
+from hybrid_prover.assembly import read_statement
+from prover_core.assembly import assembly_publics, verify_assembly
 from prover_core.backend import Backend
 from prover_core.errors import VerificationError
 from prover_core.formats.snarkjs_json import read_proof, read_public, read_verification_key
 from prover_core.groth16 import verify
 
+KEYS = CACHE.parent / "wrap-keys"
+"""Shared with other tests: half a minute the first time."""
 SEGMENTS = {"transfer": 3, "token_transfer": 3, "swap": 5, "multi_step": 8}
 
 
 def start(work: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     """The demo as a process of its own."""
-    command = [sys.executable, "-m", "hybrid_prover", "demo", "--repetitions", "1"]
+    command = [sys.executable, "-m", "hybrid_prover", "demo", "--repetitions", "1", "--wrap-keys", str(KEYS)]
     return subprocess.Popen(
         [*command, "--work-dir", str(work), "--out", str(out), *more],
         stdin=subprocess.DEVNULL,
@@ -67,7 +73,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def result(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, object]]:
+def result(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     """A finished demo: its folder and what it said."""
     out = tmp_path_factory.mktemp("out") / "demo-result"
     demo = start(work, out, "--json")
@@ -77,9 +83,9 @@ def result(work: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
     return out, json.loads(stdout)
 
 
-def test_it_tells_times_of_all_kinds(result: tuple[Path, dict[str, object]]) -> None:
+def test_it_tells_times_of_all_kinds(result: tuple[Path, dict[str, Any]]) -> None:
     _, told = result
-    rows = {row["operation"]: row for row in told["operations"]}  # type: ignore[attr-defined]
+    rows = {row["operation"]: row for row in told["operations"]}
     assert set(rows) == {*SEGMENTS, "block"}
     for name, row in rows.items():
         assert row["segments"] == SEGMENTS.get(name, sum(SEGMENTS.values()))
@@ -95,7 +101,7 @@ def test_it_tells_times_of_all_kinds(result: tuple[Path, dict[str, object]]) -> 
 def leaves_of(out: Path, backend: Backend) -> list[list[Leaf]]:
     """Every proof in the folder, verified with the key beside it."""
     chains = []
-    for operation in sorted(p for p in out.iterdir() if p.is_dir() and p.name != "keys"):
+    for operation in sorted(out.glob("[0-9]*-*")):
         chain = []
         for segment in sorted(operation.iterdir()):
             circuit = segment.name.split("-", 1)[1]
@@ -107,7 +113,7 @@ def leaves_of(out: Path, backend: Backend) -> list[list[Leaf]]:
     return chains
 
 
-def test_its_folder_proves_the_block_to_anyone(result: tuple[Path, dict[str, object]], backend: Backend) -> None:
+def test_its_folder_proves_the_block_to_anyone(result: tuple[Path, dict[str, Any]], backend: Backend) -> None:
     out, _ = result
     claim = claim_from_json(json.loads((out / "block.json").read_text()))
     chains = leaves_of(out, backend)
@@ -117,14 +123,52 @@ def test_its_folder_proves_the_block_to_anyone(result: tuple[Path, dict[str, obj
         check_chain(claim, chains[::-1])
 
 
+def test_one_proof_stands_for_all_leaves(result: tuple[Path, dict[str, Any]], backend: Backend) -> None:
+    """From the leaves' public signals alone to the one proof: nothing else of the folder is believed but the keys."""
+    out, told = result
+    folder = out / "assembly"
+    wrap = read_verification_key(folder / "verification_key.json")
+    whole = read_statement(folder / "publics.json")
+    names: list[str] = []
+    rows = []
+    for circuit in whole.names:
+        lower = read_statement(folder / circuit / "publics.json")
+        names += lower.names
+        publics = [read_public(out / name / "public.json") for name in lower.names]
+        assert {name.split("-")[-1] for name in lower.names} == {circuit}
+        key = read_verification_key(out / "keys" / f"{circuit}.json")
+        rows.append(assembly_publics(lower.shape, key, publics))
+        verify(wrap, read_proof(folder / circuit / "proof.json"), rows[-1], backend)
+    assert sorted(names) == sorted(str(p.parent.relative_to(out)) for p in out.glob("[0-9]*-*/*/proof.json"))
+    proof = read_proof(folder / "proof.json")
+    verify_assembly(wrap, wrap, rows, proof, whole.shape, backend)
+    with pytest.raises(VerificationError):
+        verify_assembly(wrap, wrap, rows[::-1], proof, whole.shape, backend)
+    said = told["assembly"]
+    assert (said["leaves"], said["assemblies"], said["proof_bytes"]) == (sum(SEGMENTS.values()), 5, 256)
+    assert said["constraints"] > 300_000
+    assert 0 < said["seconds"] < 120
+
+
 @pytest.mark.node
-def test_snarkjs_accepts_its_proofs_as_its_readme_says(result: tuple[Path, dict[str, object]]) -> None:
+def test_snarkjs_accepts_its_proofs_as_its_readme_says(result: tuple[Path, dict[str, Any]]) -> None:
     from toolchain import toolchain
 
     out, _ = result
     readme = (out / "README.md").read_text()
-    (line,) = [x for x in readme.splitlines() if x.strip().startswith("npx snarkjs groth16 verify keys/")]
-    assert "OK!" in toolchain().snarkjs(*line.split()[2:], cwd=out)
+    lines = [x.split() for x in readme.splitlines() if x.startswith("    npx snarkjs groth16 verify ")]
+    assert [line[4].split("/")[0] for line in lines] == ["keys", "assembly"]
+    for line in lines:
+        assert "OK!" in toolchain().snarkjs(*line[2:], cwd=out)
+
+
+def test_its_readme_says_how_the_assemblies_are_checked(result: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = result
+    text = (out / "README.md").read_text()
+    start = text.index("    w=assembly/")
+    script = text[start : text.index("## Times")].replace("hybrid-prover ", f"{sys.executable} -m hybrid_prover ")
+    done = subprocess.run(["sh", "-ec", script], cwd=out, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.count("verifies") == 5
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
