@@ -62,7 +62,7 @@ assert STRIPS * STRIP == layout.WIDTH
 class Statement:
     """What an assembly proves: `leaf_count` proofs under one key verify with these publics.
 
-    All three are public inputs of the wrap. (A chained wrap exposes the chain's ends in place of the last.)
+    All three are public inputs of the wrap; those of a chained wrap are followed by the chain's ends.
     """
 
     key_digest: int

@@ -57,7 +57,6 @@ class Transcript:
     def absorb(self, elements: Iterable[int]) -> None:
         """Adds elements of Fr. Forgets a short challenge that was not taken."""
         self._short = None
-        self._squeezed = 0
         for x in elements:
             if self._absorbed == RATE:
                 self._permute()

@@ -165,6 +165,29 @@ def test_two_wrong_proofs_do_not_cancel() -> None:
     assert batch().call("verifyBatch", batch_arguments(items)).error == "InvalidBatch"
 
 
+@pytest.mark.parametrize("missing", [(6,), (7,), (8,), (6, 7, 8)], ids=str)
+def test_a_chain_without_the_precompiles_accepts_nothing(missing: tuple[int, ...]) -> None:
+    """A call to an address without code succeeds and returns nothing: what lay in memory would be the answer.
+
+    That is A.x = 1 where the pairing is missing, and infinity for every sum, true for any proof, where the sums are.
+    """
+
+    def without(source: str) -> str:
+        for address in missing:
+            assert f"staticcall(gas(), {address}," in source
+            source = source.replace(f"staticcall(gas(), {address},", f"staticcall(gas(), {0xABCDEF00 + address},")
+        return source
+
+    vk, items = samples()
+    proof, publics = items[0]
+    forged = Proof(G1Point(1, 2), proof.b, proof.c)
+    one = Contract(without(verifier_source(vk)), "AssemblyVerifier")
+    assert one.call("verify", verify_arguments(forged, publics)).error == "MalformedPoint"
+    many = Contract(without(batch_verifier_source(vk)), "BatchVerifier")
+    assert many.call("verifyBatch", batch_arguments([(forged, publics)])).error == "MalformedPoint"
+    assert many.call("verifyBatch", batch_arguments([(proof, [1, 2, 3])])).error == "MalformedPoint"
+
+
 def test_batches_and_their_gas() -> None:
     items = samples()[1]
     one = single().call("verify", verify_arguments(*items[0])).gas

@@ -7,12 +7,13 @@ pragma solidity ^0.8.24;
 ///      prod e(rho_i A_i, B_i) e(-s alpha, beta) e(sum rho_i X_i, -gamma) e(sum rho_i C_i, -delta) = 1, s = sum rho_i.
 ///      rho_0 = 1 and each other rho_i has 128 bits of keccak256(keccak256(key, all proofs and publics), i): whoever
 ///      searches for a batch with a false proof succeeds with probability 2^-128 a try (Bellare, Garay, Rabin, 1998).
+///      An address without a precompile answers every call with success and no data: the answers' lengths are checked.
 contract @@NAME@@ {
     /// Proofs and rows of public inputs differ in number, or there are none.
     error WrongCount();
     /// A public input is not below r.
     error PublicNotCanonical(uint256 proof, uint256 index);
-    /// A point is not canonical, not on its curve, or not in its subgroup.
+    /// A point is not canonical, not on its curve, or not in its subgroup (or the chain has not the precompiles).
     error MalformedPoint();
     /// Some proof does not verify.
     error InvalidBatch();
@@ -48,6 +49,7 @@ contract @@NAME@@ {
         assembly ("memory-safe") {
             let length := mul(mload(equation), 32)
             wellFormed := staticcall(gas(), 8, add(equation, 32), length, add(equation, 32), 32)
+            wellFormed := and(wellFormed, eq(returndatasize(), 32))
             holds := mload(add(equation, 32))
         }
         if (!wellFormed) revert MalformedPoint();
@@ -102,7 +104,9 @@ contract @@NAME@@ {
             mstore(add(operand, 32), py)
             mstore(add(operand, 64), k)
             done := staticcall(gas(), 7, operand, 96, add(terms, 64), 64)
+            done := and(done, eq(returndatasize(), 64))
             done := and(done, staticcall(gas(), 6, terms, 128, total, 64))
+            done := and(done, eq(returndatasize(), 64))
         }
         if (!done) revert MalformedPoint();
     }

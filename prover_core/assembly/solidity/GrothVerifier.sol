@@ -7,10 +7,11 @@ pragma solidity ^0.8.24;
 ///      e(A, B) e(-alpha, beta) e(X, -gamma) e(C, -delta) = 1 with X = IC_0 + sum of x_j IC_j.
 ///      The precompiles (EIP-196, EIP-197) refuse coordinates that are not below q, points off their curves, and points
 ///      of the twist outside the subgroup; public inputs must be below r, which is checked here.
+///      An address without a precompile answers every call with success and no data: the answers' lengths are checked.
 contract @@NAME@@ {
     /// A public input is not below r.
     error PublicNotCanonical(uint256 index);
-    /// A point is not canonical, not on its curve, or not in its subgroup.
+    /// A point is not canonical, not on its curve, or not in its subgroup (or the chain has not the precompiles).
     error MalformedPoint();
     /// The pairing equation does not hold.
     error InvalidProof();
@@ -30,6 +31,7 @@ contract @@NAME@@ {
         bool wellFormed;
         assembly ("memory-safe") {
             wellFormed := staticcall(gas(), 8, equation, 768, equation, 32)
+            wellFormed := and(wellFormed, eq(returndatasize(), 32))
             holds := mload(equation)
         }
         if (!wellFormed) revert MalformedPoint();
@@ -54,7 +56,9 @@ contract @@NAME@@ {
             mstore(add(operand, 32), py)
             mstore(add(operand, 64), x)
             done := staticcall(gas(), 7, operand, 96, add(terms, 64), 64)
+            done := and(done, eq(returndatasize(), 64))
             done := and(done, staticcall(gas(), 6, terms, 128, total, 64))
+            done := and(done, eq(returndatasize(), 64))
         }
         if (!done) revert MalformedPoint();
     }

@@ -77,7 +77,6 @@ class CircuitTranscript:
     def absorb(self, elements: Iterable[Expr]) -> None:
         """Adds elements of Fr."""
         self._short = None
-        self._squeezed = 0
         for x in elements:
             if self._absorbed == RATE:
                 self._permute()

@@ -79,7 +79,16 @@ def wrap_inputs(
 
 
 def chain_ends(chain: Chain, publics: Sequence[Sequence[int]]) -> tuple[int, int]:
-    """The first leaf's `into` and the last one's `out`; `InvalidInputError` names the first link that is broken."""
+    """The first leaf's `into` and the last one's `out`.
+
+    `InvalidInputError` names the first link that is broken, or the first leaf without the signals that are linked: in
+    the wrap they would be zeros, and every link would hold.
+    """
+    for i, row in enumerate(publics):
+        if len(row) <= max(chain.out, chain.into):
+            raise InvalidInputError(
+                f"leaf {i} has {len(row)} public signals, too few for the chain", field=f"publics[{i}]"
+            )
     for i in range(1, len(publics)):
         if publics[i - 1][chain.out] != publics[i][chain.into]:
             raise InvalidInputError(f"leaf {i} does not begin where leaf {i - 1} ends", field=f"publics[{i}]")
