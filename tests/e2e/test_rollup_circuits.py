@@ -12,7 +12,7 @@ from examples.rollup.decompose import decompose_block, stringify
 from examples.rollup.executor import AUTHORIZE, CREDIT, DEBIT, SWAP, Values, account_inputs, execute, pool_inputs
 from examples.rollup.generator import block
 from examples.rollup.operations import Kind, Operation, Transfer
-from examples.rollup.parameters import AMOUNT_BITS, NATIVE
+from examples.rollup.parameters import AMOUNT_BITS, NATIVE, TOKEN_DEPTH
 from examples.rollup.state import Pool, State
 from prover_core.errors import UnsatisfiedError
 from prover_core.reference.babyjubjub import SUBGROUP_ORDER
@@ -156,7 +156,9 @@ def test_debit_needs_nothing_outstanding(state: State) -> None:
 
 
 def test_no_token_beyond_the_tree(state: State) -> None:
-    refused(DEBIT, debit(state, 5, NATIVE) | running(state, Instruction(Opcode.DEBIT, 16, 5)) | {"token": 16}, "token")
+    beyond = 1 << TOKEN_DEPTH
+    lie = running(state, Instruction(Opcode.DEBIT, beyond, 5)) | {"token": beyond}
+    refused(DEBIT, debit(state, 5, NATIVE) | lie, "token")
 
 
 @pytest.mark.parametrize("name", ["digest", "operation_nonce", "index", "rest", "sender", "amount", "context_before"])

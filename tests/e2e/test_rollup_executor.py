@@ -20,7 +20,7 @@ from examples.rollup.errors import (
 from examples.rollup.executor import execute
 from examples.rollup.generator import UNIT, Wallet, block
 from examples.rollup.operations import Action, Kind, MultiStep, Operation, Swap, TokenTransfer, Transfer
-from examples.rollup.parameters import AMOUNT_BITS, FEE_SCALE, NATIVE
+from examples.rollup.parameters import ACCOUNT_DEPTH, AMOUNT_BITS, FEE_SCALE, NATIVE, TOKEN_DEPTH
 from examples.rollup.state import Pool, State
 from examples.rollup.tree import MerkleTree, empty_root
 from prover_core.errors import InvalidInputError
@@ -172,9 +172,9 @@ def test_signatures_bind_everything(state: State) -> None:
         (Transfer(BOB, -1), "amount"),
         (Transfer(BOB, 1 << AMOUNT_BITS), "amount"),
         (Transfer(ALICE, 1), "recipient"),
-        (Transfer(1 << 16, 1), "recipient"),
+        (Transfer(1 << ACCOUNT_DEPTH, 1), "recipient"),
         (TokenTransfer(NATIVE, BOB, 1), "token"),
-        (TokenTransfer(16, BOB, 1), "token"),
+        (TokenTransfer(1 << TOKEN_DEPTH, BOB, 1), "token"),
         (Swap(NATIVE, 0, (POOL,), 1), "amount_in"),
         (Swap(NATIVE, 1, (POOL,), 0), "minimum_out"),
         (Swap(NATIVE, 1, (), 1), "route"),
@@ -200,7 +200,9 @@ def test_no_balance_or_reserve_passes_its_range(state: State) -> None:
     assert state.balance(ALICE, NATIVE) == 1000
 
 
-@pytest.mark.parametrize("fields", [{"token_b": 0}, {"fee": FEE_SCALE}, {"reserve_a": 0}, {"token_a": 16}])
+@pytest.mark.parametrize(
+    "fields", [{"token_b": 0}, {"fee": FEE_SCALE}, {"reserve_a": 0}, {"token_a": 1 << TOKEN_DEPTH}]
+)
 def test_pools_are_checked(fields: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError) as caught:
         replace(Pool(0, 1, 5, 5, 30), **fields)
