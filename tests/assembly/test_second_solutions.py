@@ -7,14 +7,15 @@ from functools import cache
 
 import pytest
 from stage1_samples import BACKEND, SampleKey, sample_key
+from wrap_support import inputs_of, outcome
 
 from prover_core.assembly.assemble import assembly_publics
 from prover_core.assembly.leaf_key import leaf_key
-from prover_core.assembly.protocol import publics_digest
+from prover_core.assembly.protocol import Statement, publics_digest
+from prover_core.assembly.prover import Assembly, AssemblyBuilder, _Blinds
 from prover_core.assembly.shape import Shape
-from prover_core.assembly.transcript import DOMAIN, UNIT_DIGITS, Transcript
+from prover_core.assembly.transcript import DOMAIN, PUBLICS_DOMAIN, UNIT_DIGITS, Transcript
 from prover_core.assembly.verifier import make_statement
-from prover_core.assembly.wrap import statement
 from prover_core.assembly.wrap.statement import Chain
 from prover_core.assembly.wrap.transcript import CircuitTranscript
 from prover_core.assembly.wrap.witness import chain_ends
@@ -160,18 +161,13 @@ def test_a_chain_over_signals_that_leaves_do_not_have() -> None:
         assembly_publics(SHAPE, sample().vk, [[3], [4]], chain)
 
 
-def test_no_leaves_say_nothing() -> None:
-    """The wrap's gadgets let a count of 0 pass, with zeros for everything; the verifier asks for one leaf at least."""
-
-    def define(c: Circuit) -> None:
-        filled = statement.filled_places(c, c.public("count"), 2)
-        publics = [c.private(f"row{i}", 2) for i in range(2)]
-        statement.empty_places_are_zero(c, filled, publics)
-        c.output("ends", statement.chain_ends(c, Chain(out=1, into=0), filled, publics))
-
-    circuit = compile_circuit(define, name="nothing")
-    assert circuit.evaluate({"count": 0, "row0": [0, 0], "row1": [0, 0]})[1:3] == [0, 0]
-    with pytest.raises(UnsatisfiedError, match="publics of empty places"):
-        circuit.evaluate({"count": 0, "row0": [5, 0], "row1": [0, 0]})
+def test_no_leaves_are_no_assembly() -> None:
+    """Stage 1 proves "no leaf" about any key with nothing in hand; verifier and wrap refuse the count."""
     with pytest.raises(InvalidInputError, match="at least one leaf"):
         make_statement(SHAPE, leaf_key(sample().vk, 2), [])
+    builder = AssemblyBuilder(SHAPE, sample().vk)
+    digest = publics_digest(SHAPE, [], Transcript(PUBLICS_DOMAIN))
+    nothing = Statement(builder.key.digest, 0, digest)
+    proof = builder._prove(nothing, _Blinds(b"none" * 8, 0))
+    assembly = Assembly(SHAPE, nothing, (), proof)
+    assert outcome(SHAPE, inputs_of(assembly, sample().vk)) == "statement: filled places: at least one leaf"

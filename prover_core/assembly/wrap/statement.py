@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from ...circuit.builder import Circuit
 from ...circuit.expr import Bit, Expr, linear_sum
@@ -27,12 +28,12 @@ class Chain:
 
 @gadget
 def filled_places(c: Circuit, count: Expr, n: int) -> list[Bit]:
-    """n bits, the first `count` of them set; 2 n rows. Refuses a count that is not in [0, n]."""
+    """n bits, the first `count` of them set; 2 n rows. Refuses a count that is not in [1, n]."""
     bits = [c.hint.less(k, count) for k in range(n)]
-    for i, bit in enumerate(bits):
+    c.assert_equal(bits[0], 1, "at least one leaf")
+    for before, bit in pairwise(bits):
         c.assert_product(bit, 1 - bit, 0, "filled or not", early=False)
-        if i:
-            c.assert_product(bit, 1 - bits[i - 1], 0, "places are filled in order", early=False)
+        c.assert_product(bit, 1 - before, 0, "places are filled in order", early=False)
     c.assert_equal(linear_sum((bit, 1) for bit in bits), count, "leaf count")
     return [Bit.trust(bit) for bit in bits]
 
