@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
 from prover_core.formats.r1cs import read_r1cs
 from prover_core.formats.tape import read_tape
 from prover_core.formats.wtns import read_wtns
 from prover_core.formats.zkey import read_zkey
-from prover_core.groth16 import Proof, ProvingKey, StreamingProver
+from prover_core.groth16 import Proof, ProvingKey, StreamingProver, prove
 from prover_core.r1cs import R1cs
 from prover_core.types import FrVector
 from prover_core.witness import RowChecker, TapeProgram, WasmProgram
@@ -21,8 +23,6 @@ from prover_core.witness.program import Inputs, WireSlice, WitnessProgram
 
 Progress = Callable[[int, int], None]
 """Called with wires done and wires in all."""
-
-SLICE_WIRES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,15 @@ class LocalProver:
             raise InvalidInputError(
                 f"the witness has {len(wires)} wires, the key is for {self.key.n_vars}", field="witness"
             )
-        slices = (WireSlice(at, wires[at : at + SLICE_WIRES]) for at in range(0, len(wires), SLICE_WIRES))
-        return self._stream(slices, progress)
+        if self.r1cs is not None:
+            checker = RowChecker(self.r1cs, self.backend)
+            checker.add(0, wires)
+            checker.finish()
+        proof = prove(self.key, wires, self.backend, r1cs=self.r1cs)
+        if progress is not None:
+            progress(len(wires), len(wires))
+        head = FrVector(np.ascontiguousarray(wires.limbs[1 : self.key.n_public + 1]))
+        return proof, tuple(head.to_ints())
 
     def _stream(self, slices: Iterable[WireSlice], progress: Progress | None) -> tuple[Proof, tuple[int, ...]]:
         checker = RowChecker(self.r1cs, self.backend) if self.r1cs is not None else None
