@@ -242,9 +242,9 @@ async def _measure(demo: Demo, works: Sequence[Work]) -> int:
             await asyncio.to_thread(bare.warm, singles[0].jobs)
         for turn, work in enumerate(works[2 * repetitions :]):
             await demo.at_once(work, board, turn)  # so that each edge meets every kind
-            longest = max(work.jobs, key=lambda job: len({s.circuit_name for s in job.segments}))
-            for rig in (demo.one_thread, demo.all_cores):
-                await prove_in_turn(rig.edges[0], longest, rig.digests, demo.placement)
+        longest = max(works[-1].jobs, key=lambda job: len({s.circuit_name for s in job.segments}))
+        for rig in (demo.one_thread, demo.all_cores):
+            await prove_in_turn(rig.edges[0], longest, rig.digests, demo.placement)
         for number, (single, whole) in enumerate(zip(singles, wholes, strict=True), 1):
             await demo.repeat(number, single, whole, board)
     with demo.output.step("verifying everything once more, here"):
