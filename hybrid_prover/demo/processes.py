@@ -21,8 +21,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from prover_core.errors import ProverError
 
-from . import FORK_SUPPORT
-
 TAIL_LINES = 25
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -70,7 +68,7 @@ class Daemon:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 preexec_fn=_end_with_parent,
-                env={k: v for k, v in os.environ.items() if k != FORK_SUPPORT} | {"PYTHONUNBUFFERED": "1"},
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
 
     def check(self) -> None:

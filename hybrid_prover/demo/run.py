@@ -205,13 +205,11 @@ async def run_demo(config: DemoConfig, output: Output) -> int:
     try:
         async with AsyncExitStack() as stack:
             demo = Demo(config, output, circuits, scratch)
-            works = asyncio.create_task(_make_works(config))  # signed while the daemons start
-            stack.callback(works.cancel)
             try:
+                with output.step("signed blocks"):
+                    made = await _make_works(config)
                 with output.step(f"one cloud and {EDGES} edges, and two sequential pairs to compare with"):
                     await demo.start(stack)
-                with output.step("signed blocks"):
-                    made = await works
                 checked = await _measure(demo, made)
             except Exception:
                 demo.fleet.check()  # if a daemon died, that is the cause
