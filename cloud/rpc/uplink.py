@@ -10,8 +10,9 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
 
-from ..aggregator import Aggregator, Link
+from ..aggregator import Aggregator
 from ..errors import status_of
+from ..links import Link
 from .status import abort
 
 log = structlog.get_logger(__name__)

@@ -1,0 +1,227 @@
+"""The book of jobs: how they are opened, located, failed and ended, and who is told. The base of the cloud's machine.
+
+Same rules as `machine`: no I/O, no clock, no entropy; events come in with the time, instructions go out.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
+
+from . import answers
+from . import messages as m
+from .coverage import Coverage
+from .errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, WireError, make_status, refuse
+from .model import (
+    CANCELLED,
+    ENDED_STATES,
+    FAILED,
+    JOB_CANCELLED,
+    JOB_FAILED,
+    OPEN_STATES,
+    PROVED,
+    PROVING,
+    RUNNING,
+    CircuitInfo,
+    Job,
+    Segment,
+)
+from .sessions import Session, Sessions, draining
+from .validation import check_open, check_same
+
+CANCELLED_CODE = 1
+ENDED_JOBS_KEPT = 256
+"""Ended jobs kept in memory for edges that come back; older ones are read from the store."""
+
+
+class JobBook:
+    """All jobs that are not over, and the sessions that feed them."""
+
+    def __init__(self, sessions: Sessions, *, max_chunk_bytes: int, max_segments: int, backlog_bytes: int) -> None:
+        self.sessions = sessions
+        self.jobs: dict[bytes, Job] = {}
+        self.circuits: dict[bytes, CircuitInfo] = {}
+        self.draining_ms: int | None = None
+        self._ended: deque[bytes] = deque()
+        self._max_chunk_bytes = max_chunk_bytes
+        self._max_segments = max_segments
+        self._backlog_bytes = backlog_bytes
+
+    # Messages of edges about whole jobs.
+
+    def _open(self, connection: int, session: Session, message: uplink_pb2.OpenJob, now: int) -> list[m.Instruction]:
+        job = self.jobs.get(message.job_id)
+        out: list[m.Instruction] = []
+        try:
+            if self.draining_ms is not None:
+                raise WireError(draining(self.draining_ms))
+            if job is None:
+                job = self._new_job(message, now)
+                self.jobs[job.job_id] = job
+            else:
+                check_same(message, job)
+        except WireError as e:
+            return [answers.refused(connection, e.status, message.job_id)]
+        if not job.durable:
+            out.append(m.SaveJob(job))
+        job.subscribers.add(session.session_id)
+        opened = uplink_pb2.JobOpened(job_id=job.job_id)
+        for segment in job.segments:
+            segment.last_gap = -1
+            done = segment.state not in OPEN_STATES or segment.ended
+            opened.positions.add(next_sequence=segment.received, complete=done)
+        out.append(m.Send(connection, uplink_pb2.UplinkResponse(job_opened=opened)))
+        out += [m.Send(connection, news) for news in answers.news(job)]
+        out.append(m.Changed(job.job_id))
+        return out
+
+    def _new_job(self, message: uplink_pb2.OpenJob, now: int) -> Job:
+        circuits = check_open(message, self.circuits, self._max_segments)
+        job = Job(
+            job_id=message.job_id,
+            name=message.name,
+            placement=message.placement,
+            links=list(message.links),
+            segments=[Segment(i, circuit) for i, circuit in enumerate(circuits)],
+            accepted_nanos=now,
+        )
+        backlog = sum(other.witness_bytes for other in self.jobs.values())
+        if backlog and backlog + job.witness_bytes > self._backlog_bytes:
+            raise refuse(
+                RESOURCE_EXHAUSTED,
+                f"the job's witnesses need up to {job.witness_bytes} bytes and this cloud holds {backlog} already",
+                reason="BACKLOG_FULL",
+                retry_after_ms=5000,
+            )
+        return job
+
+    def _locate(
+        self, session: Session, job_id: bytes, index: int, placement: common_pb2.Placement | None
+    ) -> tuple[Job, Segment]:
+        job = self.jobs.get(job_id)
+        if job is None or session.session_id not in job.subscribers or not job.durable:
+            raise refuse(
+                NOT_FOUND,
+                "this job is not open on this session: send OpenJob, wait for JobOpened",
+                reason="JOB_NOT_OPEN",
+            )
+        if index >= len(job.segments):
+            raise refuse(
+                INVALID_ARGUMENT,
+                f"segment {index} of {len(job.segments)}",
+                reason="SEGMENT_RANGE",
+                field=f"segments[{index}]",
+            )
+        if placement is not None and job.placement != placement:
+            raise refuse(
+                FAILED_PRECONDITION,
+                f"segments[{index}]: a job of placement {common_pb2.Placement.Name(job.placement)} refuses this",
+                reason="PLACEMENT_CONFLICT",
+                field=f"segments[{index}]",
+            )
+        return job, job.segments[index]
+
+    def _edge_gave_up(
+        self, connection: int, session: Session, message: uplink_pb2.SegmentFailure, now: int
+    ) -> list[m.Instruction]:
+        try:
+            job, segment = self._locate(session, message.job_id, message.segment, None)
+        except WireError as e:
+            return [answers.refused(connection, e.status, message.job_id, message.segment)]
+        if segment.state not in OPEN_STATES:
+            return []
+        error = message.error
+        if not error.code or error.ByteSize() > 8192:
+            error = make_status(
+                error.code or FAILED_PRECONDITION,
+                f"segments[{segment.index}]: the edge gave up: {error.message[:512]}",
+                reason="EDGE_GAVE_UP",
+                field=f"segments[{segment.index}]",
+            )
+        return self._fail(job, segment, error, now)
+
+    def _abort(self, connection: int, session: Session, message: uplink_pb2.AbortJob, now: int) -> list[m.Instruction]:
+        job = self.jobs.get(message.job_id)
+        if job is None or session.session_id not in job.subscribers:
+            error = make_status(NOT_FOUND, "this job is not open on this session", reason="JOB_NOT_OPEN")
+            return [answers.refused(connection, error, message.job_id)]
+        if job.state != RUNNING:
+            return [m.Send(connection, news) for news in answers.job_news(job)]
+        error = make_status(CANCELLED_CODE, "the job was cancelled by a client", reason="CANCELLED")
+        return self._end_job(job, JOB_CANCELLED, error, now, also=(PROVED,))
+
+    # How things end.
+
+    def _fail(self, job: Job, segment: Segment, error: status_pb2.Status, now: int) -> list[m.Instruction]:
+        if segment.state in ENDED_STATES:
+            return []
+        segment.state, segment.error = FAILED, error
+        job.revision += 1
+        out = [m.SaveSegment(job, segment), *self._let_go(segment), m.Discard((job.job_id, segment.index))]
+        out += self._tell(job, *answers.segment_news(job, segment))
+        if job.state == RUNNING:
+            out += self._end_job(job, JOB_FAILED, error, now)
+        return [*out, m.Changed(job.job_id)]
+
+    def _end_job(
+        self,
+        job: Job,
+        state: job_pb2.JobState,
+        error: status_pb2.Status | None,
+        now: int,
+        also: tuple[job_pb2.SegmentState, ...] = (),
+    ) -> list[m.Instruction]:
+        """Ends a job. What cannot be of use any more is stopped; leaf proofs that exist are kept."""
+        out: list[m.Instruction] = []
+        for segment in job.segments:
+            if segment.state in OPEN_STATES or segment.state == PROVING or segment.state in also:
+                segment.state = CANCELLED
+                out += [m.SaveSegment(job, segment), *self._let_go(segment), m.Discard((job.job_id, segment.index))]
+        job.state, job.error, job.ended_nanos = state, error, now
+        job.revision += 1
+        out.append(m.SaveState(job))
+        out += self._tell(job, *answers.job_news(job))
+        out.append(m.Changed(job.job_id))
+        self._retire(job)
+        return out
+
+    def _let_go(self, segment: Segment) -> list[m.Instruction]:
+        """A segment that takes no more chunks keeps nothing of them; credit still in flight goes back."""
+        out: list[m.Instruction] = []
+        for chunk in segment.in_flight:
+            out += self.sessions.release(chunk.session, chunk.payload_bytes)
+        segment.in_flight.clear()
+        segment.digests, segment.coverage = [], Coverage()
+        return out
+
+    def _retire(self, job: Job) -> None:
+        """Keeps a bounded number of ended jobs; one that still waits for a batch is kept longer."""
+        self._ended.append(job.job_id)
+        for _ in range(len(self._ended) - ENDED_JOBS_KEPT):
+            old = self.jobs.get(self._ended.popleft())
+            if old is None or old.state == RUNNING:
+                continue
+            if any(s.state == PROVED for s in old.segments):
+                self._ended.append(old.job_id)
+            else:
+                del self.jobs[old.job_id]
+
+    # Telling.
+
+    def _listeners(self, job: Job) -> Iterable[int]:
+        for session_id in sorted(job.subscribers):
+            connection = self.sessions.connection_of(session_id)
+            if connection is not None:
+                yield connection
+
+    def _tell(self, job: Job, *news: uplink_pb2.UplinkResponse) -> list[m.Instruction]:
+        return [m.Send(c, item) for c in self._listeners(job) for item in news]
+
+    def _unsubscribe(self, session_id: bytes | None) -> None:
+        if session_id is not None:
+            for job in self.jobs.values():
+                job.subscribers.discard(session_id)

@@ -1,0 +1,122 @@
+"""Leaf proofs and their batches: from the last chunk to a verified segment, and to the end of its job.
+
+Part of the cloud's machine: no I/O, no clock, no entropy.
+"""
+
+from __future__ import annotations
+
+from hybrid_prover.v1 import common_pb2, uplink_pb2
+
+from . import answers
+from . import messages as m
+from .errors import WireError
+from .ingest import Ingest
+from .model import (
+    ENDED_STATES,
+    JOB_DONE,
+    JOB_FAILED,
+    OPEN_STATES,
+    PROVED,
+    PROVING,
+    RUNNING,
+    VERIFIED,
+    Job,
+    Segment,
+)
+from .sessions import Session
+from .validation import parse_leaf, usable_timings
+
+
+class Proving(Ingest):
+    """Segments whose witness or proof is there: proved, verified in batches, linked."""
+
+    def _resume(self, job: Job) -> list[m.Instruction]:
+        """The work that is due for a job from the store."""
+        out: list[m.Instruction] = []
+        for segment in job.segments:
+            key = (job.job_id, segment.index)
+            if segment.state in OPEN_STATES and segment.ended:
+                segment.state = PROVING
+            if segment.state in OPEN_STATES | {PROVING} and job.placement == common_pb2.PLACEMENT_CLOUD:
+                if segment.acked:
+                    out.append(m.Advance(key, segment.circuit, segment.acked, segment.state == PROVING))
+            elif segment.state == PROVED and segment.leaf is not None:
+                out.append(m.Verify(key, segment.circuit, segment.leaf))
+        if all(s.state in (PROVED, VERIFIED) for s in job.segments):
+            out.append(m.LeavesComplete(job.job_id))
+        return out
+
+    def _private_proof(
+        self, connection: int, session: Session, message: uplink_pb2.SegmentProof, now: int
+    ) -> list[m.Instruction]:
+        try:
+            job, segment = self._locate(session, message.job_id, message.segment, common_pb2.PLACEMENT_PRIVATE)
+        except WireError as e:
+            return [answers.refused(connection, e.status, message.job_id, message.segment)]
+        if segment.state not in OPEN_STATES:
+            return [m.Send(connection, news) for news in answers.segment_news(job, segment)]
+        try:
+            parse_leaf(message.leaf, segment.circuit.n_public, f"segments[{segment.index}]")
+        except WireError as e:
+            refused = answers.refused(connection, e.status, job.job_id, segment.index)
+            return [refused, *self._fail(job, segment, e.status, now)]
+        segment.timings.extend(usable_timings(message.timings))
+        segment.wires_acked = segment.circuit.wires
+        return self._leaf(job, segment, message.leaf)
+
+    def _proved(self, event: m.LeafProved, now: int) -> list[m.Instruction]:
+        job = self.jobs.get(event.key[0])
+        if job is None or job.segments[event.key[1]].state != PROVING:
+            return []
+        segment = job.segments[event.key[1]]
+        segment.timings.extend(event.timings)
+        return self._leaf(job, segment, event.leaf)
+
+    def _leaf(self, job: Job, segment: Segment, leaf: common_pb2.LeafProof) -> list[m.Instruction]:
+        key = (job.job_id, segment.index)
+        segment.leaf, segment.state = leaf, PROVED
+        job.revision += 1
+        out: list[m.Instruction] = [m.SaveSegment(job, segment)]
+        out += self._tell(job, *answers.segment_news(job, segment))
+        out.append(m.Discard(key))
+        out.append(m.Verify(key, segment.circuit, leaf))
+        if all(s.state in (PROVED, VERIFIED) for s in job.segments):
+            out.append(m.LeavesComplete(job.job_id))
+        return [*out, m.Changed(job.job_id)]
+
+    def _broken(self, event: m.SegmentBroken, now: int) -> list[m.Instruction]:
+        job = self.jobs.get(event.key[0])
+        if job is None or job.segments[event.key[1]].state in ENDED_STATES:
+            return []
+        segment = job.segments[event.key[1]]
+        segment.timings.extend(event.timings)
+        return self._fail(job, segment, event.error, now)
+
+    def _checked(self, event: m.BatchChecked, now: int) -> list[m.Instruction]:
+        out: list[m.Instruction] = []
+        touched: dict[bytes, Job] = {}
+        for job_id, index in event.good:
+            job = self.jobs.get(job_id)
+            if job is None or job.segments[index].state != PROVED:
+                continue
+            segment = job.segments[index]
+            segment.state, segment.batch_id = VERIFIED, event.batch_id
+            segment.timings.append(event.timing)
+            job.revision += 1
+            touched[job_id] = job
+            out.append(m.SaveSegment(job, segment))
+            out += self._tell(job, answers.verified(job, segment))
+        for key in event.bad:
+            job = self.jobs.get(key[0])
+            if job is not None and job.segments[key[1]].state == PROVED:
+                touched[key[0]] = job
+                segment = job.segments[key[1]]
+                segment.batch_id = event.batch_id
+                segment.timings.append(event.timing)
+                out += self._fail(job, segment, answers.batch_error(job, segment), now)
+        for job in touched.values():
+            if job.state == RUNNING and all(s.state == VERIFIED for s in job.segments):
+                broken = answers.broken_link(job)
+                out += self._end_job(job, JOB_FAILED if broken else JOB_DONE, broken, now)
+            out.append(m.Changed(job.job_id))
+        return out
