@@ -297,7 +297,7 @@ class Aggregator:
 
     async def _save_batch(self, outcome: Outcome) -> None:
         await self._in_store(lambda: self._store.write([db.batch_write(outcome.record)]))
-        self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing))
+        self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing, outcome.waits))
 
     # Helpers.
 

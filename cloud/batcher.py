@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -34,6 +34,8 @@ class Outcome:
     good: tuple[SegmentKey, ...]
     bad: tuple[SegmentKey, ...]
     timing: common_pb2.PhaseTiming
+    waits: Mapping[SegmentKey, common_pb2.PhaseTiming]
+    """Phase `batch` of each member: from its leaf proof to the beginning of the verification."""
 
 
 class Batcher:
@@ -55,7 +57,7 @@ class Batcher:
         self._policy = policy
         self._on_checked = on_checked
         self._on_broken = on_broken
-        self._leaves: dict[SegmentKey, tuple[CircuitInfo, common_pb2.LeafProof]] = {}
+        self._leaves: dict[SegmentKey, tuple[CircuitInfo, common_pb2.LeafProof, int]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch-verify")
         self._running: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -64,7 +66,7 @@ class Batcher:
     def add(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
         """Takes one leaf proof; after `close` it stays in the store for the next start."""
         if key not in self._leaves and not self._closed:
-            self._leaves[key] = (circuit, leaf)
+            self._leaves[key] = (circuit, leaf, time.time_ns())
             self._start(self._policy.add(circuit.digest, key, time.monotonic_ns()))
 
     def complete(self, job_id: bytes) -> None:
@@ -119,7 +121,7 @@ class Batcher:
             outcome = await loop.run_in_executor(self._thread, self._verify, batch, members)
         except Exception as e:
             log.error("batch_not_verified", members=len(members), exc_info=e)
-            for key, _, _ in members:
+            for key, *_ in members:
                 self._on_broken(key, status_of(e, prefix=f"segments[{key[1]}]"))
             return
         log.info(
@@ -133,25 +135,29 @@ class Batcher:
         self._on_checked(outcome)
 
     def _verify(
-        self, batch: ClosedBatch, members: list[tuple[SegmentKey, CircuitInfo, common_pb2.LeafProof]]
+        self, batch: ClosedBatch, members: list[tuple[SegmentKey, CircuitInfo, common_pb2.LeafProof, int]]
     ) -> Outcome:
         start_unix, start = time.time_ns(), time.perf_counter_ns()
         key = self._keys.verification_key(batch.key)
-        items = [parse_leaf(leaf, circuit.n_public, f"segments[{k[1]}]") for k, circuit, leaf in members]
+        items = [parse_leaf(leaf, circuit.n_public, f"segments[{k[1]}]") for k, circuit, leaf, _ in members]
         bad = set(verify_batch(key, items, self._backend))
         timing = common_pb2.PhaseTiming(
             phase="verify", start_unix_nanos=start_unix, duration_nanos=time.perf_counter_ns() - start
         )
         parts = [
-            part for k, _, leaf in members for part in (k[0], k[1].to_bytes(8, "little"), leaf.SerializeToString())
+            part for k, _, leaf, _ in members for part in (k[0], k[1].to_bytes(8, "little"), leaf.SerializeToString())
         ]
         record = BatchRecord(
             batch_id=Digest.of(b"hybrid-prover batch 1", key.digest.raw, *parts).raw,
             verification_key=key.digest.raw,
-            members=tuple(k for k, _, _ in members),
+            members=tuple(k for k, *_ in members),
             failed=len(bad),
             cause=str(batch.cause),
             closed_nanos=start_unix,
         )
-        good = tuple(k for i, (k, _, _) in enumerate(members) if i not in bad)
-        return Outcome(record, good, tuple(k for i, (k, _, _) in enumerate(members) if i in bad), timing)
+        good = tuple(k for i, (k, *_) in enumerate(members) if i not in bad)
+        waits = {
+            k: common_pb2.PhaseTiming(phase="batch", start_unix_nanos=since, duration_nanos=max(0, start_unix - since))
+            for k, _, _, since in members
+        }
+        return Outcome(record, good, tuple(k for i, (k, *_) in enumerate(members) if i in bad), timing, waits)

@@ -39,6 +39,19 @@ log = structlog.get_logger(__name__)
 Timings = tuple[common_pb2.PhaseTiming, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the prover has to do."""
+
+    threads: int
+    running: int
+    """Segments that a thread is working on."""
+    waiting: int
+    """Segments with work at hand and no thread at it."""
+    open: int
+    """Segments whose accumulators are in memory."""
+
+
 @dataclass(slots=True, eq=False)
 class _Work:
     """One segment. Changed under the executor's lock, but for what only its running step touches."""
@@ -47,12 +60,15 @@ class _Work:
     circuit: CircuitInfo
     available: int = 0
     complete: bool = False
-    completed_nanos: int = 0
     consumed: int = 0
     running: bool = False
     dropped: bool = False
     retried: bool = False
     idle_since: int = 0
+    ready_since: int = 0
+    """When it last became runnable, on the monotonic clock; 0 while it runs or has nothing to do."""
+    first_ready_nanos: int = 0
+    queue_nanos: int = 0
     prover: StreamingProver | None = None
     reader: ChunkLogReader | None = None
     begun_nanos: int = 0
@@ -65,15 +81,28 @@ class _Work:
         return not self.running and (self.consumed < self.available or self.complete)
 
     def timings(self) -> Timings:
-        """What has been measured: `accumulate` sums its steps, `queue` is from the last chunk to the finish."""
-        spans = [("accumulate", self.begun_nanos, self.accumulate_nanos)]
+        """What has been measured. `queue` sums time with work at hand and no thread, `accumulate` its steps."""
+        spans = [
+            ("queue", self.first_ready_nanos, self.queue_nanos),
+            ("accumulate", self.begun_nanos, self.accumulate_nanos),
+        ]
         if self.finish_started_nanos:
-            spans.append(("queue", self.completed_nanos, max(0, self.finish_started_nanos - self.completed_nanos)))
             spans.append(("finish", self.finish_started_nanos, self.finish_nanos))
         return tuple(
             common_pb2.PhaseTiming(phase=phase, start_unix_nanos=start, duration_nanos=taken)
             for phase, start, taken in spans
         )
+
+    def note_ready(self) -> None:
+        """Begins to count its waiting, if it waits."""
+        if self.runnable and not self.ready_since:
+            self.ready_since = time.monotonic_ns()
+            self.first_ready_nanos = self.first_ready_nanos or time.time_ns()
+
+    def note_taken(self) -> None:
+        """A thread has it: what it waited is added up."""
+        self.queue_nanos += time.monotonic_ns() - self.ready_since
+        self.ready_since = 0
 
     def shut(self) -> None:
         """Lets go of accumulators and log; the segment can begin again."""
@@ -83,7 +112,10 @@ class _Work:
 
 
 class Executor:
-    """Turns chunk logs into leaf proofs. `on_leaf` and `on_broken` are called from worker threads."""
+    """Turns chunk logs into leaf proofs. `on_leaf`, `on_broken` and `on_fault` are called from worker threads.
+
+    `on_fault`: the device erred once, and the segment is begun again.
+    """
 
     def __init__(
         self,
@@ -95,6 +127,7 @@ class Executor:
         max_open: int,
         on_leaf: Callable[[SegmentKey, common_pb2.LeafProof, Timings], None],
         on_broken: Callable[[SegmentKey, status_pb2.Status, Timings], None],
+        on_fault: Callable[[SegmentKey], None] = lambda _: None,
     ) -> None:
         self._keys = keys
         self._root = log_root
@@ -102,6 +135,7 @@ class Executor:
         self._max_open = max(max_open, workers)
         self._on_leaf = on_leaf
         self._on_broken = on_broken
+        self._on_fault = on_fault
         self._wake = threading.Condition()
         self._jobs: dict[bytes, dict[int, _Work]] = {}
         self._turn: deque[bytes] = deque()
@@ -122,8 +156,8 @@ class Executor:
             if work is None:
                 work = job[key[1]] = _Work(key, circuit)
             work.available = max(work.available, chunks)
-            if complete and not work.complete:
-                work.complete, work.completed_nanos = True, time.time_ns()
+            work.complete = work.complete or complete
+            work.note_ready()
             self._wake.notify()
 
     def discard(self, key: SegmentKey) -> None:
@@ -139,6 +173,17 @@ class Executor:
         """Segments that need nothing more from their edge."""
         with self._wake:
             return sum(w.complete for job in self._jobs.values() for w in job.values())
+
+    def load(self) -> Load:
+        """How much there is to do at this moment; O(segments at work)."""
+        with self._wake:
+            works = [w for job in self._jobs.values() for w in job.values()]
+            return Load(
+                threads=len(self._threads),
+                running=sum(w.running for w in works),
+                waiting=sum(w.runnable for w in works),
+                open=len(self._open),
+            )
 
     def close(self) -> None:
         """Ends the threads, each after the step it is at."""
@@ -156,9 +201,11 @@ class Executor:
                 if self._stopping:
                     return
                 assert work is not None
+                work.note_taken()
                 work.running = True
             leaf: common_pb2.LeafProof | None = None
             error: status_pb2.Status | None = None
+            faulty = False
             try:
                 leaf = self._step(work)
             except Exception as e:
@@ -166,15 +213,18 @@ class Executor:
             with self._wake:
                 if error is not None and error.code == INTERNAL and not work.retried:
                     # The device erred, not the edge: the log has all that a second attempt needs.
-                    work.retried, error = True, None
+                    work.retried, error, faulty = True, None, True
                     work.shut()
                     self._open.discard(work)
                 work.running = False
                 work.idle_since = time.monotonic_ns()
+                work.note_ready()
                 told = not work.dropped
                 if leaf is not None or error is not None or work.dropped:
                     self._remove(work)
                 self._wake.notify_all()
+            if faulty:
+                self._on_fault(work.key)
             if told and leaf is not None:
                 self._on_leaf(work.key, leaf, work.timings())
             elif told and error is not None:

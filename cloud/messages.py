@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from google.rpc import status_pb2
 
@@ -77,6 +78,12 @@ class BatchChecked:
     good: tuple[SegmentKey, ...]
     bad: tuple[SegmentKey, ...]
     timing: common_pb2.PhaseTiming
+    waits: Mapping[SegmentKey, common_pb2.PhaseTiming] = field(default_factory=dict)
+    """How long each member waited for its batch, where that was measured."""
+
+    def timings(self, key: SegmentKey) -> list[common_pb2.PhaseTiming]:
+        """What the batch measured of one member."""
+        return [*([self.waits[key]] if key in self.waits else []), self.timing]
 
 
 @dataclass(frozen=True, slots=True)

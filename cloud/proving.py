@@ -101,7 +101,7 @@ class Proving(Ingest):
                 continue
             segment = job.segments[index]
             segment.state, segment.batch_id = VERIFIED, event.batch_id
-            segment.timings.append(event.timing)
+            segment.timings.extend(event.timings((job_id, index)))
             job.revision += 1
             touched[job_id] = job
             out.append(m.SaveSegment(job, segment))
@@ -112,7 +112,7 @@ class Proving(Ingest):
                 touched[key[0]] = job
                 segment = job.segments[key[1]]
                 segment.batch_id = event.batch_id
-                segment.timings.append(event.timing)
+                segment.timings.extend(event.timings(key))
                 out += self._fail(job, segment, answers.batch_error(job, segment), now)
         for job in touched.values():
             if job.state == RUNNING and all(s.state == VERIFIED for s in job.segments):

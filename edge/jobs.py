@@ -23,6 +23,9 @@ from .instructions import (
 from .model import Failure, Job, JobPlan, JobState, Segment, SegmentState, Timing
 from .outbox import Outbox
 
+EDGE_PHASES = frozenset({"edge_queue", "witness", "upload", "prove"})
+"""What is measured here; what the cloud says of these is what it was told."""
+
 
 class JobBook:
     """All jobs of one edge. Not thread-safe: one caller at a time. Each StartWitness is answered exactly once."""
@@ -255,6 +258,7 @@ class JobBook:
             job, s = choice
             s.working = True
             self._at_work.add((job.id, s.index))
+            s.timings.setdefault("edge_queue", Timing("edge_queue", job.accepted, max(0, now - job.accepted)))
             self._advance(job, s, SegmentState.WITNESSING)
             self._out.append(StartWitness(job.id, s.index))
 
@@ -276,7 +280,7 @@ class JobBook:
     def _note_cloud(self, s: Segment, timings: list[Timing]) -> None:
         """What the cloud measured; phases that the edge measures itself stay as measured here."""
         for timing in timings:
-            if timing.phase not in ("witness", "upload", "prove") or timing.phase not in s.timings:
+            if timing.phase not in EDGE_PHASES or timing.phase not in s.timings:
                 s.timings[timing.phase] = timing
 
     def _move_acked(self, s: Segment, position: int) -> None:
