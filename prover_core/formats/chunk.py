@@ -26,6 +26,7 @@ MAX_CHUNK_WIRES = 1 << 20
 
 _WIDTHS = (0, 0, 1, 2, 4, 8, 16, 32)
 _DOMAIN = b"hybrid-prover chunk 1"
+_PARTIAL_DOMAIN = b"hybrid-prover partial 1"
 
 
 def max_payload_bytes(wire_count: int) -> int:
@@ -152,3 +153,11 @@ def chunk_digest(
     """
     numbers = [value.to_bytes(8, "little") for value in (segment, sequence, wire_offset, wire_count, encoding)]
     return Digest.of(_DOMAIN, job_id, *numbers, payload).raw
+
+
+def partial_digest(chunk: bytes, partial: bytes | memoryview) -> bytes:
+    """SHA-256 over a domain name, the chunk's digest and the partial's bytes: binds a partial to its chunk.
+
+    Apart from `chunk_digest`, so that a chunk sent again is the same chunk whether or not a partial comes with it.
+    """
+    return Digest.of(_PARTIAL_DOMAIN, chunk, partial).raw

@@ -31,6 +31,8 @@ class CudaSums:
     Memory on the device: 32 bytes a wire, five sums' buckets and scratch, 128 bytes a row; the bases are resident.
     """
 
+    partials = False
+
     def __init__(self, backend: CudaBackend, key: ProvingKey) -> None:
         """The key's arrays must not change while they live. Uploads them the first time: 5 points a wire."""
         self._backend = backend

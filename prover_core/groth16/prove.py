@@ -23,6 +23,7 @@ from ..r1cs import R1cs
 from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
 from ..witness.rows import first_broken_row, label_of
 from .keys import Proof, ProvingKey
+from .partials import Partial, partial_of
 from .sums import MakesProofSums, Sums, open_sums
 from .verify import verify
 
@@ -52,14 +53,20 @@ class StreamingProver:
         self._covered = np.zeros(key.n_vars, dtype=np.bool_)
         self._finished = False
         self._sums = open_sums(key, backend, whole=whole)
+        self._partials: dict[tuple[int, int], Partial] = {}
+        self.wrong_partials: tuple[int, ...] = ()
+        """Offsets of the chunks whose partials `finish` found to be wrong, after it had made the proof without them."""
 
     @property
     def missing(self) -> int:
         """How many wires have not come yet."""
         return int(self._key.n_vars - np.count_nonzero(self._covered))
 
-    def add(self, offset: int, wires: FrVector) -> None:
-        """Takes wires offset .. offset + len(wires), in any order of chunks; four partial MSMs of that length.
+    def add(self, offset: int, wires: FrVector, partial: Partial | None = None) -> None:
+        """Takes wires offset .. offset + len(wires), in any order of chunks; four MSMs of that length.
+
+        A `partial` of these wires, made elsewhere from the same key, saves them; it is believed until `finish` verifies
+        the proof. Sums that a device makes of its own copy of the witness have no use for it.
 
         `StreamOrderError` for a wire that already came or lies outside the circuit, `InvalidInputError` for a value
         that is not below r, `UnsatisfiedError` if wire 0 is not one; nothing is changed by a chunk
@@ -79,6 +86,9 @@ class StreamingProver:
             raise UnsatisfiedError("wire 0 of the witness is not one", field="wires")
         self._covered[offset:end] = True
         self._witness[offset:end] = wires.limbs
+        if partial is not None and self._sums.partials:
+            self._partials[offset, end] = partial
+            return
         try:
             self._sums.add(offset, wires)
         except BaseException:
@@ -109,19 +119,41 @@ class StreamingProver:
         self._finished = True
         witness = FrVector(self._witness)
         r, s = _blinding(entropy, self._key.verification_key.digest, witness)
-        proof = self._put_together(self._sums.finish(witness), r, s)
+        sums = self._sums.finish(witness)
+        proof = self._put_together(sums, r, s)
         try:
             self._verify(proof)
         except VerificationError as e:
-            proof = self._second_proof(witness, r, s, self._blame(witness), e)
+            if not self._replace_wrong_partials(witness):
+                return self._second_proof(witness, r, s, self._blame(witness), e)
+            proof = self._put_together(sums, r, s)
+            try:
+                self._verify(proof)
+            except VerificationError as again:
+                return self._second_proof(witness, r, s, self._blame(witness), again)
         return proof
 
+    def _replace_wrong_partials(self, witness: FrVector) -> bool:
+        """Makes every partial again from the witness; whether any was wrong. Costs what the partials had saved."""
+        wrong = []
+        for (offset, end), given in self._partials.items():
+            right = partial_of(self._key, offset, witness[offset:end], self._backend)
+            if right != given:
+                self._partials[offset, end] = right
+                wrong.append(offset)
+        self.wrong_partials = tuple(wrong)
+        if wrong:
+            log.warning("%d of %d partials were wrong and were made again", len(wrong), len(self._partials))
+        return bool(wrong)
+
     def _put_together(self, sums: Sums, r: int, s: int) -> Proof:
-        key, backend = self._key, self._backend
-        a = _g1_sum(backend, (1, key.alpha1), (1, sums.a), (r, key.delta1))
-        b = _g2_sum(backend, (1, key.beta2), (1, sums.b2), (s, key.delta2))
-        b1 = _g1_sum(backend, (1, key.beta1), (1, sums.b1), (s, key.delta1))
-        c = _g1_sum(backend, (1, sums.l), (1, sums.h), (s, a), (r, b1), (-r * s % R, key.delta1))
+        key, backend, given = self._key, self._backend, self._partials.values()
+        a = _g1_sum(backend, (1, key.alpha1), (1, sums.a), (r, key.delta1), *[(1, p.a) for p in given])
+        b = _g2_sum(backend, (1, key.beta2), (1, sums.b2), (s, key.delta2), *[(1, p.b2) for p in given])
+        b1 = _g1_sum(backend, (1, key.beta1), (1, sums.b1), (s, key.delta1), *[(1, p.b1) for p in given])
+        c = _g1_sum(
+            backend, (1, sums.l), (1, sums.h), (s, a), (r, b1), (-r * s % R, key.delta1), *[(1, p.l) for p in given]
+        )
         return Proof(a, b, c)
 
     def _verify(self, proof: Proof) -> None:

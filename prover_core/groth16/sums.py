@@ -26,11 +26,15 @@ class Sums:
 class ProofSums(Protocol):
     """The open sums of one proof. Not thread-safe."""
 
+    partials: bool
+    """Whether a chunk may be kept from `add` because its points are added to the result instead; if not, the sums are
+    made of the whole witness all the same."""
+
     def add(self, offset: int, wires: FrVector) -> None:
         """Adds the share of wires offset .. offset + len(wires), each canonical, inside the circuit and added once."""
 
     def finish(self, witness: FrVector) -> Sums:
-        """The sums, with h from the whole witness, of which every wire has been added."""
+        """The sums of the wires added, with h from the whole witness; all of them but where partials stand in."""
 
     def again(self, witness: FrVector) -> Sums | None:
         """The same from the witness alone, made elsewhere since the result was wrong; None if there is nowhere else."""
@@ -50,6 +54,8 @@ class MakesProofSums(Protocol):
 
 class StreamedSums:
     """Four accumulators of any backend, and its quotient. Memory: the open buckets."""
+
+    partials = True
 
     def __init__(self, key: ProvingKey, backend: Backend) -> None:
         """The key's matrices are prepared once a backend and shared."""
@@ -83,6 +89,8 @@ class StreamedSums:
 
 class WholeSums:
     """The same for a witness that comes whole: one sum after another, so that one sum's buckets are open at a time."""
+
+    partials = False
 
     def __init__(self, key: ProvingKey, backend: Backend) -> None:
         self._key = key
