@@ -1,6 +1,7 @@
 # Everything sets itself up: Python >= 3.11, a C++20 compiler and make are all that is assumed.
 #   make demo      one cloud, two edges, a block of rollup operations: proved, verified, timed
 #   make test      all tests but the slow ones        make test-slow  those
+#   make fuzz      a million mutated inputs for every parser of outside bytes (ARGS="--runs 20000" for a short run)
 #   make check     format, lint, types, generated files: fails on a difference
 #   make generate  writes the generated files anew    make format     formats and fixes
 #   make bench     the published figures, if bench/ has them
@@ -30,7 +31,7 @@ NATIVE := $(shell find prover_core/native \( -name '*.cpp' -o -name '*.hpp' -o -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help demo test test-slow check check-kernels test-gpu bench-gpu format generate bench clean install dev
+.PHONY: help demo test test-slow fuzz check check-kernels test-gpu bench-gpu format generate bench clean install dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -68,6 +69,13 @@ test: $(STAMPS)/dev
 test-slow: $(STAMPS)/dev
 	@$(STEP) "snarkjs and circom2" $(BIN)/python tests/node/toolchain.py
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+$(STAMPS)/fuzz: $(STAMPS)/dev
+	@$(STEP) "fuzzer" $(BIN)/python -m pip install --group fuzz
+	@touch $@
+
+fuzz: $(STAMPS)/fuzz
+	@$(BIN)/python tests/fuzz/run.py $(ARGS)
 
 check: $(STAMPS)/dev
 	@$(STEP) "format (ruff)" $(BIN)/ruff format --check $(SOURCES)
