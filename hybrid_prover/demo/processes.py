@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import socket
@@ -22,14 +21,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prover_core.errors import ProverError
 
 TAIL_LINES = 25
-_PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _end_with_parent() -> None:
-    """Runs in the child before exec: on Linux it gets SIGTERM when the demo dies, even of SIGKILL."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 class DaemonError(ProverError):
@@ -58,16 +49,15 @@ class Daemon:
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        """Starts it in a session of its own, so that Ctrl-C reaches it only through us."""
+        """Starts it in a session of its own, so that Ctrl-C reaches it only through us; on Linux it ends with us."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "hybrid_prover", *self.arguments],
+                [sys.executable, "-m", "hybrid_prover.demo.child", str(os.getpid()), *self.arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
 
