@@ -80,7 +80,7 @@ class SubmitJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[bytes] = ..., created: _Optional[bool] = ...) -> None: ...
 
 class SegmentStatus(_message.Message):
-    __slots__ = ("index", "circuit", "state", "wires_acked", "wires", "error", "timings")
+    __slots__ = ("index", "circuit", "state", "wires_acked", "wires", "error", "timings", "partials")
     INDEX_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -88,6 +88,7 @@ class SegmentStatus(_message.Message):
     WIRES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    PARTIALS_FIELD_NUMBER: _ClassVar[int]
     index: int
     circuit: bytes
     state: SegmentState
@@ -95,7 +96,20 @@ class SegmentStatus(_message.Message):
     wires: int
     error: _status_pb2.Status
     timings: _containers.RepeatedCompositeFieldContainer[_common_pb2.PhaseTiming]
-    def __init__(self, index: _Optional[int] = ..., circuit: _Optional[bytes] = ..., state: _Optional[_Union[SegmentState, str]] = ..., wires_acked: _Optional[int] = ..., wires: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., timings: _Optional[_Iterable[_Union[_common_pb2.PhaseTiming, _Mapping]]] = ...) -> None: ...
+    partials: PartialUse
+    def __init__(self, index: _Optional[int] = ..., circuit: _Optional[bytes] = ..., state: _Optional[_Union[SegmentState, str]] = ..., wires_acked: _Optional[int] = ..., wires: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., timings: _Optional[_Iterable[_Union[_common_pb2.PhaseTiming, _Mapping]]] = ..., partials: _Optional[_Union[PartialUse, _Mapping]] = ...) -> None: ...
+
+class PartialUse(_message.Message):
+    __slots__ = ("chunks", "partials", "late", "wrong")
+    CHUNKS_FIELD_NUMBER: _ClassVar[int]
+    PARTIALS_FIELD_NUMBER: _ClassVar[int]
+    LATE_FIELD_NUMBER: _ClassVar[int]
+    WRONG_FIELD_NUMBER: _ClassVar[int]
+    chunks: int
+    partials: int
+    late: int
+    wrong: int
+    def __init__(self, chunks: _Optional[int] = ..., partials: _Optional[int] = ..., late: _Optional[int] = ..., wrong: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("job_id", "name", "placement", "state", "segments", "links", "error", "accepted_unix_nanos", "ended_unix_nanos", "revision")

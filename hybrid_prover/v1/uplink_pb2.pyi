@@ -27,7 +27,7 @@ class UplinkRequest(_message.Message):
     def __init__(self, hello: _Optional[_Union[Hello, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., segment_end: _Optional[_Union[SegmentEnd, _Mapping]] = ..., segment_proof: _Optional[_Union[SegmentProof, _Mapping]] = ..., segment_failure: _Optional[_Union[SegmentFailure, _Mapping]] = ..., abort_job: _Optional[_Union[AbortJob, _Mapping]] = ...) -> None: ...
 
 class UplinkResponse(_message.Message):
-    __slots__ = ("welcome", "job_opened", "ack", "credit", "refused", "segment_update", "job_update", "draining")
+    __slots__ = ("welcome", "job_opened", "ack", "credit", "refused", "segment_update", "job_update", "draining", "partials_refused")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     JOB_OPENED_FIELD_NUMBER: _ClassVar[int]
     ACK_FIELD_NUMBER: _ClassVar[int]
@@ -36,6 +36,7 @@ class UplinkResponse(_message.Message):
     SEGMENT_UPDATE_FIELD_NUMBER: _ClassVar[int]
     JOB_UPDATE_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
+    PARTIALS_REFUSED_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     job_opened: JobOpened
     ack: Ack
@@ -44,7 +45,8 @@ class UplinkResponse(_message.Message):
     segment_update: SegmentUpdate
     job_update: JobUpdate
     draining: Draining
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., job_opened: _Optional[_Union[JobOpened, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., segment_update: _Optional[_Union[SegmentUpdate, _Mapping]] = ..., job_update: _Optional[_Union[JobUpdate, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    partials_refused: PartialsRefused
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., job_opened: _Optional[_Union[JobOpened, _Mapping]] = ..., ack: _Optional[_Union[Ack, _Mapping]] = ..., credit: _Optional[_Union[Credit, _Mapping]] = ..., refused: _Optional[_Union[Refused, _Mapping]] = ..., segment_update: _Optional[_Union[SegmentUpdate, _Mapping]] = ..., job_update: _Optional[_Union[JobUpdate, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ..., partials_refused: _Optional[_Union[PartialsRefused, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("session_id", "edge_name", "protocol_version", "software_version")
@@ -59,14 +61,16 @@ class Hello(_message.Message):
     def __init__(self, session_id: _Optional[bytes] = ..., edge_name: _Optional[str] = ..., protocol_version: _Optional[int] = ..., software_version: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("credit_bytes", "max_chunk_bytes", "encodings")
+    __slots__ = ("credit_bytes", "max_chunk_bytes", "encodings", "takes_partials")
     CREDIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_CHUNK_BYTES_FIELD_NUMBER: _ClassVar[int]
     ENCODINGS_FIELD_NUMBER: _ClassVar[int]
+    TAKES_PARTIALS_FIELD_NUMBER: _ClassVar[int]
     credit_bytes: int
     max_chunk_bytes: int
     encodings: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, credit_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., encodings: _Optional[_Iterable[int]] = ...) -> None: ...
+    takes_partials: bool
+    def __init__(self, credit_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., encodings: _Optional[_Iterable[int]] = ..., takes_partials: _Optional[bool] = ...) -> None: ...
 
 class OpenJob(_message.Message):
     __slots__ = ("job_id", "name", "placement", "circuits", "links")
@@ -99,7 +103,7 @@ class SegmentPosition(_message.Message):
     def __init__(self, next_sequence: _Optional[int] = ..., complete: _Optional[bool] = ...) -> None: ...
 
 class Chunk(_message.Message):
-    __slots__ = ("job_id", "segment", "sequence", "wire_offset", "wire_count", "encoding", "payload", "digest")
+    __slots__ = ("job_id", "segment", "sequence", "wire_offset", "wire_count", "encoding", "payload", "digest", "partial")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -108,6 +112,7 @@ class Chunk(_message.Message):
     ENCODING_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     segment: int
     sequence: int
@@ -116,7 +121,16 @@ class Chunk(_message.Message):
     encoding: int
     payload: bytes
     digest: bytes
-    def __init__(self, job_id: _Optional[bytes] = ..., segment: _Optional[int] = ..., sequence: _Optional[int] = ..., wire_offset: _Optional[int] = ..., wire_count: _Optional[int] = ..., encoding: _Optional[int] = ..., payload: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
+    partial: Partial
+    def __init__(self, job_id: _Optional[bytes] = ..., segment: _Optional[int] = ..., sequence: _Optional[int] = ..., wire_offset: _Optional[int] = ..., wire_count: _Optional[int] = ..., encoding: _Optional[int] = ..., payload: _Optional[bytes] = ..., digest: _Optional[bytes] = ..., partial: _Optional[_Union[Partial, _Mapping]] = ...) -> None: ...
+
+class Partial(_message.Message):
+    __slots__ = ("points", "digest")
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    points: bytes
+    digest: bytes
+    def __init__(self, points: _Optional[bytes] = ..., digest: _Optional[bytes] = ...) -> None: ...
 
 class SegmentEnd(_message.Message):
     __slots__ = ("job_id", "segment", "chunk_count", "timings")
@@ -235,3 +249,15 @@ class Draining(_message.Message):
     RETRY_AFTER_MILLIS_FIELD_NUMBER: _ClassVar[int]
     retry_after_millis: int
     def __init__(self, retry_after_millis: _Optional[int] = ...) -> None: ...
+
+class PartialsRefused(_message.Message):
+    __slots__ = ("job_id", "segment", "sequences", "error")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    job_id: bytes
+    segment: int
+    sequences: _containers.RepeatedScalarFieldContainer[int]
+    error: _status_pb2.Status
+    def __init__(self, job_id: _Optional[bytes] = ..., segment: _Optional[int] = ..., sequences: _Optional[_Iterable[int]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
