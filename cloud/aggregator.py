@@ -78,7 +78,9 @@ class Aggregator:
         config = self.config
         self._loop = asyncio.get_running_loop()
         self.failed = self._loop.create_future()
-        self._store = await self._in_store(lambda: db.Store(config.data_dir / "cloud.sqlite"))
+        self._store: db.Store = await self._in_store(
+            lambda: db.open_store(config.database, config.data_dir, config.database_outage_seconds)
+        )
         self._logs = ChunkLogs(config.data_dir / "chunks", self._chunks_durable, self._log_failed)
         self._executor = Executor(
             self.keys,
@@ -325,12 +327,20 @@ class Aggregator:
         try:
             await work
         except Exception as e:
-            log.critical("store_failed", exc_info=e)
-            if self.failed is not None and not self.failed.done():
-                self.failed.set_exception(e)
+            self._give_up(e)
+
+    def _give_up(self, error: Exception) -> None:
+        """Nothing can be kept any more: the process must end."""
+        if self.failed is not None and not self.failed.done():
+            log.critical("store_failed", exc_info=error)
+            self.failed.set_exception(error)
 
     async def _in_store(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._store_thread, call)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._store_thread, call)
+        except db.StoreUnavailableError as e:
+            self._give_up(e)
+            raise
 
 
 def _lock(folder: Path) -> IO[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prover_core.errors import InvalidInputError
@@ -34,6 +34,11 @@ class CloudConfig:
     """TCP port to listen on; 0 takes any free one."""
     data_dir: Path = Path("hybrid-prover-cloud")
     """Folder of the database, the artifacts and the chunk logs; made if missing. One process may use it at a time."""
+    database: str = field(default="", repr=False)
+    """Where jobs and proofs are kept: `postgresql://user@host/name`, or empty for SQLite in `data_dir`. One cloud at a
+    time may use a database. A password is better kept in a `PGPASSFILE` than here."""
+    database_outage_seconds: float = 60.0
+    """How long the database may be away before the cloud ends with an error; nothing is promised meanwhile."""
     backend: str = ""
     """Backend to prove with (`cpu`, `cuda`, `reference`); empty chooses the best one here."""
     threads: int = 0
@@ -75,13 +80,17 @@ class CloudConfig:
             )
         if not 0 <= self.port < 1 << 16:
             raise InvalidInputError(f"port {self.port} is not a TCP port", field="port")
+        if self.database and not self.database.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
+            raise InvalidInputError("the database is a postgresql:// URL, or empty for SQLite", field="database")
         for name in (
             "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
             "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1", field=name)
-        for name in ("threads", "workers", "batch_age_ms", "drain_grace_seconds", "retry_after_ms"):
+        for name in (
+            "threads", "workers", "batch_age_ms", "drain_grace_seconds", "retry_after_ms", "database_outage_seconds",
+        ):  # fmt: skip
             if getattr(self, name) < 0:
                 raise InvalidInputError(f"{name} must not be negative", field=name)
         if self.session_credit_bytes < self.max_chunk_bytes:

@@ -16,6 +16,7 @@ from prover_core.errors import (
     InvalidInputError,
     ProverError,
     StreamOrderError,
+    UnavailableError,
     UnsatisfiedError,
     VerificationError,
 )
@@ -82,6 +83,10 @@ def status_of(error: Exception, *, prefix: str = "") -> status_pb2.Status:
     if isinstance(error, ProverError) and error.field:
         field = f"{prefix}.{error.field}" if prefix else error.field
     where = f"{prefix}: " if prefix else ""
+    if isinstance(error, UnavailableError):
+        # Its text is the operator's: it names machines.
+        text = f"{where}what the cloud keeps its data in is away for now"
+        return make_status(UNAVAILABLE, text, reason="STORAGE_AWAY", field=field, retry_after_ms=1000)
     if isinstance(error, UnsatisfiedError):
         return make_status(
             FAILED_PRECONDITION,

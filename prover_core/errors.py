@@ -50,3 +50,7 @@ class VerificationError(ProverError):
 
 class BackendError(ProverError):
     """A backend cannot serve (no device, no memory) or returned a result that failed its check."""
+
+
+class UnavailableError(ProverError):
+    """Something outside that this needs (a database, a store of artifacts) cannot be used now; later it may."""

@@ -122,7 +122,7 @@ def test_jobs_survive_the_store(tmp_path: Path) -> None:
     circuit = CircuitInfo(b"c" * 32, 40, 2)
     job = Job(JOB, "name", common_pb2.PLACEMENT_CLOUD, [common_pb2.Link(to_segment=1)], [], accepted_nanos=7)
     job.segments = [Segment(i, circuit) for i in range(3)]
-    store = db.Store(tmp_path / "x.sqlite")
+    store = db.SqliteStore(tmp_path / "x.sqlite")
     store.write(db.job_writes(job))
     assert [j.job_id for j in store.unfinished()] == [JOB]
     batch = db.BatchRecord(b"b" * 32, b"v" * 32, ((JOB, 1),), 0, "size", 99)
@@ -138,7 +138,7 @@ def test_jobs_survive_the_store(tmp_path: Path) -> None:
     store.write(db.segment_writes(job, done) + db.segment_writes(job, broken))
     store.close()
 
-    again = db.Store(tmp_path / "x.sqlite")
+    again = db.SqliteStore(tmp_path / "x.sqlite")
     read = again.load_job(JOB)
     assert read is not None
     assert (read.name, read.state, read.error, read.ended_nanos, read.revision) == ("name", 3, broken.error, 11, 4)
@@ -154,7 +154,7 @@ def test_jobs_survive_the_store(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
-    store = db.Store(tmp_path / "x.sqlite")
+    store = db.SqliteStore(tmp_path / "x.sqlite")
     job = Job(JOB, "n", common_pb2.PLACEMENT_CLOUD, [], [Segment(0, CircuitInfo(b"c" * 32, 4, 1))])
     job.segments[0].batch_id = b"no such batch"
     with pytest.raises(Exception, match="FOREIGN KEY"):
@@ -164,7 +164,7 @@ def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_circuits_are_kept_by_name(tmp_path: Path) -> None:
-    store = db.Store(tmp_path / "x.sqlite")
+    store = db.SqliteStore(tmp_path / "x.sqlite")
     for name, digest in (("b", b"1"), ("a", b"2"), ("c", b"1")):
         store.write([db.circuit_write(circuit_pb2.Circuit(digest=digest * 32, name=name))])
     assert [(c.name, c.digest[:1]) for c in store.circuits()] == [("a", b"2"), ("c", b"1")]

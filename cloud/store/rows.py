@@ -1,0 +1,160 @@
+"""Jobs, segments and batches as rows, and back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from google.rpc import status_pb2
+
+from hybrid_prover.v1 import circuit_pb2, common_pb2
+
+from ..model import CircuitInfo, Job, Segment
+from . import schema
+from .interface import BatchRecord, Write
+
+
+def circuit_write(circuit: circuit_pb2.Circuit) -> Write:
+    """The row of a registered circuit."""
+    row = {"digest": circuit.digest, "name": circuit.name, "record": circuit.SerializeToString()}
+    return Write(schema.circuits, (row,))
+
+
+def state_write(job: Job) -> Write:
+    """The job's own row."""
+    row = {
+        "job_id": job.job_id,
+        "name": job.name,
+        "placement": int(job.placement),
+        "state": int(job.state),
+        "error": job.error.SerializeToString() if job.error is not None else None,
+        "accepted_nanos": job.accepted_nanos,
+        "ended_nanos": job.ended_nanos,
+        "revision": job.revision,
+    }
+    return Write(schema.jobs, (row,))
+
+
+def job_writes(job: Job) -> list[Write]:
+    """All rows of a job."""
+    links = [
+        {
+            "job_id": job.job_id,
+            "position": k,
+            "from_segment": link.from_segment,
+            "from_signal": link.from_signal,
+            "to_segment": link.to_segment,
+            "to_signal": link.to_signal,
+        }
+        for k, link in enumerate(job.links)
+    ]
+    segments = tuple(_segment_row(job, s) for s in job.segments)
+    return [state_write(job), Write(schema.links, tuple(links)), Write(schema.segments, segments)]
+
+
+def segment_writes(job: Job, segment: Segment) -> list[Write]:
+    """The rows of one segment, and the job's (its revision has changed)."""
+    place = {"job_id": job.job_id, "position": segment.index}
+    writes = [state_write(job), Write(schema.segments, (_segment_row(job, segment),))]
+    if segment.leaf is not None:
+        proof = segment.leaf.proof
+        publics = b"".join(segment.leaf.public_signals)
+        row = {**place, "a": proof.a, "b": proof.b, "c": proof.c, "public_signals": publics}
+        writes.append(Write(schema.proofs, (row,)))
+    timings = (
+        {
+            **place,
+            "number": k,
+            "phase": t.phase,
+            "start_unix_nanos": t.start_unix_nanos,
+            "duration_nanos": t.duration_nanos,
+        }
+        for k, t in enumerate(segment.timings)
+    )
+    return [*writes, Write(schema.timings, tuple(timings))]
+
+
+def batch_write(batch: BatchRecord) -> Write:
+    """The row of a batch; membership is with the segments."""
+    row = {
+        "batch_id": batch.batch_id,
+        "verification_key": batch.verification_key,
+        "size": len(batch.members),
+        "failed": batch.failed,
+        "cause": batch.cause,
+        "closed_nanos": batch.closed_nanos,
+    }
+    return Write(schema.batches, (row,))
+
+
+def _segment_row(job: Job, segment: Segment) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "position": segment.index,
+        "circuit": segment.circuit.digest,
+        "wires": segment.circuit.wires,
+        "n_public": segment.circuit.n_public,
+        "state": int(segment.state),
+        "chunks": segment.acked,
+        "wires_acked": segment.wires_acked,
+        "error": segment.error.SerializeToString() if segment.error is not None else None,
+        "batch_id": segment.batch_id or None,
+    }
+
+
+def read_jobs(connection: sa.Connection, rows: Sequence[Any]) -> list[Job]:
+    """The jobs of these rows of `schema.jobs`, whole, in their order: four queries for all of them."""
+    ids = [row.job_id for row in rows]
+
+    def of_jobs(table: sa.Table, *order: str) -> Iterable[Any]:
+        query = sa.select(table).where(table.c.job_id.in_(ids)).order_by(*(table.c[name] for name in order))
+        return connection.execute(query)
+
+    links = defaultdict(list)
+    for k in of_jobs(schema.links, "position"):
+        ends = {name: getattr(k, name) for name in ("from_segment", "from_signal", "to_segment", "to_signal")}
+        links[k.job_id].append(common_pb2.Link(**ends))
+    segments: defaultdict[bytes, list[Segment]] = defaultdict(list)
+    for s in of_jobs(schema.segments, "position"):
+        segments[s.job_id].append(_segment(s))
+    for p in of_jobs(schema.proofs):
+        raw = p.public_signals
+        segments[p.job_id][p.position].leaf = common_pb2.LeafProof(
+            proof=common_pb2.Groth16Proof(a=p.a, b=p.b, c=p.c),
+            public_signals=[raw[i : i + 32] for i in range(0, len(raw), 32)],
+        )
+    for t in of_jobs(schema.timings, "number"):
+        segments[t.job_id][t.position].timings.append(
+            common_pb2.PhaseTiming(phase=t.phase, start_unix_nanos=t.start_unix_nanos, duration_nanos=t.duration_nanos)
+        )
+    return [_job(row, links[row.job_id], segments[row.job_id]) for row in rows]
+
+
+def _status(raw: bytes | None) -> status_pb2.Status | None:
+    return status_pb2.Status.FromString(raw) if raw is not None else None
+
+
+def _segment(row: Any) -> Segment:
+    segment = Segment(row.position, CircuitInfo(row.circuit, row.wires, row.n_public))
+    segment.state, segment.error = row.state, _status(row.error)
+    segment.received = segment.acked = row.chunks
+    segment.wires_acked, segment.batch_id = row.wires_acked, row.batch_id or b""
+    return segment
+
+
+def _job(row: Any, links: list[common_pb2.Link], segments: list[Segment]) -> Job:
+    return Job(
+        job_id=row.job_id,
+        name=row.name,
+        placement=row.placement,
+        links=links,
+        segments=segments,
+        state=row.state,
+        error=_status(row.error),
+        accepted_nanos=row.accepted_nanos,
+        ended_nanos=row.ended_nanos,
+        revision=row.revision,
+        durable=True,
+    )

@@ -1,0 +1,94 @@
+"""The tables as they are now. How databases get here from older versions is in `cloud.migrations`.
+
+Whoever changes a table adds a migration; a test compares the two on both databases.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+
+circuits = sa.Table(
+    "circuits",
+    METADATA,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),  # hybrid_prover.v1.Circuit
+)
+jobs = sa.Table(
+    "jobs",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("placement", sa.Integer, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("error", sa.LargeBinary),  # google.rpc.Status
+    sa.Column("accepted_nanos", sa.BigInteger, nullable=False),
+    sa.Column("ended_nanos", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Index("jobs_by_time", "accepted_nanos"),
+    sa.Index("jobs_by_state", "state"),
+)
+links = sa.Table(
+    "links",
+    METADATA,
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("from_segment", sa.Integer, nullable=False),
+    sa.Column("from_signal", sa.Integer, nullable=False),
+    sa.Column("to_segment", sa.Integer, nullable=False),
+    sa.Column("to_signal", sa.Integer, nullable=False),
+)
+batches = sa.Table(
+    "batches",
+    METADATA,
+    sa.Column("batch_id", sa.LargeBinary, primary_key=True),
+    sa.Column("verification_key", sa.LargeBinary, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("failed", sa.Integer, nullable=False),
+    sa.Column("cause", sa.Text, nullable=False),
+    sa.Column("closed_nanos", sa.BigInteger, nullable=False),
+)
+segments = sa.Table(
+    "segments",
+    METADATA,
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("circuit", sa.LargeBinary, nullable=False),
+    sa.Column("wires", sa.BigInteger, nullable=False),
+    sa.Column("n_public", sa.Integer, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("chunks", sa.BigInteger, nullable=False),
+    sa.Column("wires_acked", sa.BigInteger, nullable=False),
+    sa.Column("error", sa.LargeBinary),
+    sa.Column("batch_id", sa.ForeignKey("batches.batch_id")),
+)
+proofs = sa.Table(
+    "proofs",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("a", sa.LargeBinary, nullable=False),
+    sa.Column("b", sa.LargeBinary, nullable=False),
+    sa.Column("c", sa.LargeBinary, nullable=False),
+    sa.Column("public_signals", sa.LargeBinary, nullable=False),  # 32 bytes each, big-endian
+    sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+timings = sa.Table(
+    "timings",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("phase", sa.Text, nullable=False),
+    sa.Column("start_unix_nanos", sa.BigInteger, nullable=False),
+    sa.Column("duration_nanos", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+ownership = sa.Table(
+    "ownership",
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # one row, 1
+    sa.Column("epoch", sa.BigInteger, nullable=False),  # how often a cloud has opened this database
+)

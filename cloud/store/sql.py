@@ -1,0 +1,99 @@
+"""What the stores have in common: the statements, through SQLAlchemy Core, and the opening of a database."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from hybrid_prover.v1 import circuit_pb2
+
+from ..model import RUNNING, Job
+from . import schema
+from .interface import BatchRecord, Write
+from .rows import read_jobs
+
+T = TypeVar("T")
+
+JOBS_AT_ONCE = 500
+"""Jobs read with one set of queries: bounds the parameters of a statement."""
+
+
+@cache
+def upsert(dialect: str, table: sa.Table) -> sa.Insert:
+    """Inserts rows of a table, or replaces those with the same key. Built once: that costs more than running it."""
+    statement = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    keys = [c.name for c in table.primary_key]
+    rest = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=rest)
+
+
+def next_epoch(connection: sa.Connection) -> int:
+    """Counts one more opening of the database."""
+    table = schema.ownership
+    epoch = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(table.c.epoch), 0))).scalar_one()) + 1
+    connection.execute(upsert(connection.dialect.name, table), {"id": 1, "epoch": epoch})
+    return epoch
+
+
+class SqlStore(ABC):
+    """A `Store` but for `_run`: how a transaction is had and what is done when the database is not there."""
+
+    epoch: int
+
+    @abstractmethod
+    def _run(self, work: Callable[[sa.Connection], T]) -> T:
+        """Carries out work in one transaction, durable when this returns; may carry it out again after a failure."""
+
+    def write(self, writes: Sequence[Write]) -> None:
+        def work(connection: sa.Connection) -> None:
+            for item in writes:
+                if item.rows:
+                    connection.execute(upsert(connection.dialect.name, item.table), list(item.rows))
+
+        self._run(work)
+
+    def load_job(self, job_id: bytes) -> Job | None:
+        jobs = self._load(schema.jobs.c.job_id == job_id, 1)
+        return jobs[0] if jobs else None
+
+    def unfinished(self) -> list[Job]:
+        return self._load(schema.jobs.c.state == RUNNING, None)[::-1]
+
+    def newest(self, limit: int) -> list[Job]:
+        return self._load(sa.true(), limit)
+
+    def load_batch(self, batch_id: bytes) -> BatchRecord | None:
+        segments = schema.segments
+        members = sa.select(segments.c.job_id, segments.c.position).where(segments.c.batch_id == batch_id)
+        members = members.order_by(segments.c.job_id, segments.c.position)
+
+        def work(connection: sa.Connection) -> BatchRecord | None:
+            query = sa.select(schema.batches).where(schema.batches.c.batch_id == batch_id)
+            row = connection.execute(query).one_or_none()
+            if row is None:
+                return None
+            keys = tuple((r.job_id, r.position) for r in connection.execute(members))
+            return BatchRecord(row.batch_id, row.verification_key, keys, row.failed, row.cause, row.closed_nanos)
+
+        return self._run(work)
+
+    def circuits(self) -> list[circuit_pb2.Circuit]:
+        table = schema.circuits
+        query = sa.select(table.c.record).order_by(table.c.name, table.c.digest)
+        return self._run(lambda c: [circuit_pb2.Circuit.FromString(row.record) for row in c.execute(query)])
+
+    def _load(self, condition: sa.ColumnElement[bool], limit: int | None) -> list[Job]:
+        query = sa.select(schema.jobs).where(condition)
+        query = query.order_by(schema.jobs.c.accepted_nanos.desc(), schema.jobs.c.job_id).limit(limit)
+
+        def work(connection: sa.Connection) -> list[Job]:
+            rows = connection.execute(query).all()
+            parts = [rows[i : i + JOBS_AT_ONCE] for i in range(0, len(rows), JOBS_AT_ONCE)]
+            return [job for part in parts for job in read_jobs(connection, part)]
+
+        return self._run(work)
