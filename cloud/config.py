@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hybrid_prover.security.hosts import is_loopback
 from prover_core.errors import InvalidInputError
 
 MIB = 1 << 20
@@ -14,24 +14,22 @@ MESSAGE_OVERHEAD_BYTES = 64 << 10
 """Room beside a chunk's payload in one gRPC message."""
 
 
-def is_loopback(host: str) -> bool:
-    """Whether an address reaches this machine only; names other than `localhost` do not count."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True, slots=True)
 class CloudConfig:
     """Settings of a cloud aggregator. `InvalidInputError` names the field whose value cannot serve."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Plain text is spoken, so it must be a loopback address."""
+    """Address to listen on; with `plaintext` a loopback address."""
     port: int = 7600
-    """TCP port to listen on; 0 takes any free one."""
+    """TCP port for edges (and clients with a certificate); 0 takes any free one. Who connects shows a certificate."""
+    client_port: int = -1
+    """TCP port for clients, who show a token and need no certificate; 0 takes any free one, -1 opens none."""
+    tls: Path | None = None
+    """Folder with `ca.crt`, `tls.crt` and `tls.key`, as `hybrid-prover certs` and cert-manager write it; followed."""
+    tokens: Path | None = None
+    """File of the clients' tokens, see `hybrid-prover tokens`; followed. Without it only edges may call."""
+    plaintext: bool = False
+    """Speak plain text, to everybody on this machine and without tokens: for trials on loopback only."""
     data_dir: Path = Path("hybrid-prover-cloud")
     """Folder of the database, the artifacts and the chunk logs; made if missing. One process may use it at a time."""
     database: str = field(default="", repr=False)
@@ -73,11 +71,7 @@ class CloudConfig:
     """Least severe level logged: `debug`, `info`, `warning` or `error`."""
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.host):
-            raise InvalidInputError(
-                f"the cloud speaks plain text and listens on loopback only; {self.host!r} is not a loopback address",
-                field="host",
-            )
+        self._check_transport()
         if not 0 <= self.port < 1 << 16:
             raise InvalidInputError(f"port {self.port} is not a TCP port", field="port")
         if self.database and not self.database.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
@@ -99,6 +93,21 @@ class CloudConfig:
             raise InvalidInputError("ingest_memory_bytes must cover at least one session", field="ingest_memory_bytes")
         if self.log_level not in ("debug", "info", "warning", "error"):
             raise InvalidInputError(f"unknown log level {self.log_level!r}", field="log_level")
+
+    def _check_transport(self) -> None:
+        if not is_loopback(self.host) and self.tls is None:
+            raise InvalidInputError(
+                f"{self.host!r} is not a loopback address and plain text stays on loopback: give --tls, a folder made "
+                "by `hybrid-prover certs`",
+                field="host",
+            )
+        if not -1 <= self.client_port < 1 << 16:
+            raise InvalidInputError(f"client_port {self.client_port} is not a TCP port", field="client_port")
+        for name, value in (("tls", self.tls), ("tokens", self.tokens), ("client_port", self.client_port >= 0)):
+            if self.plaintext and value:
+                raise InvalidInputError(f"plaintext and {name} exclude each other", field=name)
+        if self.client_port >= 0 and self.tokens is None:
+            raise InvalidInputError("client_port is for clients, whom tokens tell apart: give --tokens", field="tokens")
 
     @property
     def address(self) -> str:

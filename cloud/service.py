@@ -20,13 +20,13 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, uplink_pb2, uplink_pb2_grpc
-from prover_core.errors import InvalidInputError
 
 from .aggregator import Aggregator
 from .config import CloudConfig
 from .rpc.circuits import Circuits
 from .rpc.jobs import Jobs
 from .rpc.uplink import Uplink
+from .security import address, make_guard, open_ports
 
 log = structlog.get_logger(__name__)
 
@@ -45,19 +45,26 @@ class CloudServer:
         self.aggregator = Aggregator(config)
         self.port = 0
         """The port in use, once started."""
+        self.client_port = 0
+        """The port of clients without a certificate, once started; 0 if there is none."""
         self._health = health.aio.HealthServicer()
         self._server: grpc.aio.Server | None = None
 
     @property
     def target(self) -> str:
+        """Where edges connect."""
+        return address(self.config.host, self.port)
+
+    @property
+    def client_target(self) -> str:
         """Where clients connect."""
-        host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        return f"{host}:{self.port}"
+        return address(self.config.host, self.client_port or self.port)
 
     async def start(self) -> None:
-        """Resumes what the store holds, then listens. `InvalidInputError` (field `port`) if the address is taken."""
+        """Resumes what the store holds, then listens. `InvalidInputError` names a taken port or a bad setting."""
         limit = self.config.max_message_bytes
         server = grpc.aio.server(
+            interceptors=[make_guard(self.config)],
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.so_reuseport", 0),
@@ -65,23 +72,20 @@ class CloudServer:
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),
-            ]
+            ],
         )
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(Circuits(self.aggregator), server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(Jobs(self.aggregator), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        try:
-            self.port = server.add_insecure_port(self.config.address)
-        except RuntimeError as e:
-            raise InvalidInputError(f"cannot listen on {self.config.address}: {e}", field="port") from e
+        self.port, self.client_port = open_ports(server, self.config)
         await self.aggregator.start()
         await server.start()
         self._server = server
         for service in ("", *SERVICES):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
-        log.info("listening", address=self.target)
+        log.info("listening", address=self.target, clients=self.client_target, tls=self.config.tls is not None)
 
     async def stop(self) -> None:
         """Graceful: NOT_SERVING, Draining, running proofs within the grace, then streams end and threads stop."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hybrid_prover.security.hosts import is_loopback
 from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import MAX_CHUNK_WIRES
 
@@ -23,32 +23,31 @@ def split_address(address: str, name: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host, written as a name or an address, can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EdgeConfig:
     """Settings of an edge daemon. Sizes are bytes and times seconds unless the name says otherwise."""
 
     listen: str = "127.0.0.1:7410"
-    """Address of the local API, host:port; port 0 takes a free one. Plain text, so it must be a loopback address."""
+    """Address of the API for clients, host:port; port 0 takes a free one. With `plaintext` a loopback address."""
+
+    plaintext: bool = False
+    """Speak plain text with clients: on loopback only. Without `tokens` everybody on this machine is then served."""
+
+    tokens: Path | None = None
+    """File of the clients' tokens, see `hybrid-prover tokens`; followed. Required unless clients speak plain text."""
+
+    tls: Path | None = None
+    """Folder with `ca.crt`, `tls.crt` and `tls.key`, as `hybrid-prover certs` and cert-manager write it; followed.
+    The edge shows this certificate to its cloud and, unless `plaintext` is set, to its clients."""
 
     cloud: str = "127.0.0.1:7600"
     """Address of the cloud aggregator, host:port."""
 
     cloud_plaintext: bool = False
-    """Speak plain text to a cloud that is not on this machine. Witnesses then cross the network unprotected: only for
-    networks that encrypt by themselves. A cloud on loopback is always spoken to in plain text, any other with TLS."""
+    """Speak plain text with the cloud: on loopback only."""
 
     cloud_ca: Path | None = None
-    """PEM file of the authorities that may vouch for the cloud; the system's authorities if not given."""
+    """PEM file of the authorities that may vouch for the cloud, if they are others than those of `tls`."""
 
     state_dir: Path = field(default_factory=lambda: Path.home() / ".local" / "state" / "hybrid-prover" / "edge")
     """Folder for jobs, chunks, artifacts and results. Made with access for its owner only: it holds witness inputs."""
@@ -107,13 +106,18 @@ class EdgeConfig:
 
     def __post_init__(self) -> None:
         host, _ = split_address(self.listen, "listen")
-        if not is_loopback(host):
+        if not is_loopback(host) and (self.plaintext or self.tls is None):
             raise InvalidInputError(
-                f"listen = {self.listen!r} is not a loopback address; the local API is plain text and has no "
-                "authentication yet, so only this machine may reach it (use 127.0.0.1 or [::1])",
+                f"listen = {self.listen!r} is not a loopback address and plain text stays on loopback: give --tls, a "
+                "folder made by `hybrid-prover certs`, and --tokens",
                 field="listen",
             )
-        split_address(self.cloud, "cloud")
+        cloud, _ = split_address(self.cloud, "cloud")
+        if self.cloud_plaintext and not is_loopback(cloud):
+            raise InvalidInputError(
+                f"cloud = {self.cloud!r} is not a loopback address and plain text stays on loopback: give --tls",
+                field="cloud_plaintext",
+            )
         if not 0 < len(self.name) <= 128:
             raise InvalidInputError("name needs 1 to 128 characters", field="name")
         if self.log_level not in LEVELS:
@@ -130,6 +134,11 @@ class EdgeConfig:
                 raise InvalidInputError(f"{name} must be positive", field=name)
 
     @property
+    def api_is_plaintext(self) -> bool:
+        """Whether clients speak plain text."""
+        return self.plaintext or self.tls is None
+
+    @property
     def cloud_is_plaintext(self) -> bool:
-        """Whether the uplink is plain text: on loopback, or because the flag says so."""
-        return self.cloud_plaintext or is_loopback(split_address(self.cloud, "cloud")[0])
+        """Whether the uplink is plain text."""
+        return self.cloud_plaintext or (self.tls is None and is_loopback(split_address(self.cloud, "cloud")[0]))

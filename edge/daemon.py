@@ -23,6 +23,7 @@ from .config import EdgeConfig, split_address
 from .core import EdgeCore
 from .rpc_circuits import CircuitService
 from .rpc_jobs import JobQueryService, JobService
+from .security import bind, make_guard
 from .spoolthread import SpoolThread
 from .uplink import Uplink
 from .workers import WorkerPool
@@ -72,19 +73,17 @@ class EdgeDaemon:
         stack.push_async_callback(self.core.close)
         self.core.artifacts.sweep()
         self._server = grpc.aio.server(
+            interceptors=[make_guard(config)],
             options=[
                 ("grpc.max_receive_message_length", config.max_request),
                 ("grpc.max_send_message_length", config.max_request),
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-            ]
+            ],
         )
         self._add_services()
-        try:
-            self.port = self._server.add_insecure_port(config.listen)
-        except RuntimeError as e:
-            raise InvalidInputError(f"cannot listen on {config.listen}: the address is taken", field="listen") from e
+        self.port = bind(self._server, config)
         stack.push_async_callback(self._server.stop, config.stop_seconds)
         await self.core.pool.start()
         self.core.restore()

@@ -13,6 +13,7 @@ from google.rpc import status_pb2
 
 import hybrid_prover
 from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
+from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import ENCODING_PACKED
 
 from . import policy
@@ -21,6 +22,7 @@ from .cloudcalls import CloudCalls
 from .config import EdgeConfig
 from .core import EdgeCore
 from .instructions import Message, SendAbort, SendChunk, SendEnd, SendFailure, SendOpen, SendProof
+from .security import cloud_channel
 from .status import from_status, to_status
 from .views import link_messages, timing_messages, timings_of
 
@@ -41,14 +43,6 @@ _OPTIONS = [
     # Two edges of one process (tests, the demo) must not share a connection.
     ("grpc.use_local_subchannel_pool", 1),
 ]
-
-
-def cloud_channel(config: EdgeConfig) -> grpc.aio.Channel:
-    """A channel to the cloud: plain text on loopback or where the flag says so, TLS otherwise."""
-    if config.cloud_is_plaintext:
-        return grpc.aio.insecure_channel(config.cloud, options=_OPTIONS)
-    roots = config.cloud_ca.read_bytes() if config.cloud_ca else None
-    return grpc.aio.secure_channel(config.cloud, grpc.ssl_channel_credentials(roots), options=_OPTIONS)
 
 
 class Uplink:
@@ -87,7 +81,12 @@ class Uplink:
     async def _connect_once(self) -> bool:
         """One connection from Hello to its end; whether the cloud welcomed it."""
         core = self._core
-        async with cloud_channel(self._config) as channel:
+        try:
+            opened = cloud_channel(self._config, _OPTIONS)
+        except InvalidInputError as e:
+            log.error("uplink has no certificate", cloud=self._config.cloud, error=str(e))
+            return False
+        async with opened as channel:
             call = uplink_pb2_grpc.UplinkServiceStub(channel).Uplink()
             calls = CloudCalls(core, channel)
             writer: asyncio.Task[None] | None = None

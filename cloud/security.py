@@ -1,0 +1,43 @@
+"""How the cloud listens: mutual TLS for edges, TLS and tokens for clients, or plain text where that was asked for."""
+
+from __future__ import annotations
+
+import grpc
+import grpc.aio
+
+from hybrid_prover.security.guard import Guard
+from hybrid_prover.security.tls import ServerTls
+from hybrid_prover.security.tokens import TokenBook, TokenFile
+from prover_core.errors import InvalidInputError
+
+from .config import CloudConfig
+
+
+def make_guard(config: CloudConfig) -> Guard:
+    """What stands before every service. `InvalidInputError` or `FormatError` (field `tokens`) for a bad token file."""
+    tokens = TokenBook(TokenFile(config.tokens)) if config.tokens is not None else None
+    return Guard(tokens, open=config.tls is None)
+
+
+def open_ports(server: grpc.aio.Server, config: CloudConfig) -> tuple[int, int]:
+    """(port of edges, port of clients or 0), bound. `InvalidInputError` names what is taken, missing or wrong."""
+    if config.tls is None:
+        return _bind(server, config.host, config.port, None, "port"), 0
+    port = _bind(server, config.host, config.port, ServerTls(config.tls, mutual=True), "port")
+    if config.client_port < 0:
+        return port, 0
+    return port, _bind(server, config.host, config.client_port, ServerTls(config.tls, mutual=False), "client_port")
+
+
+def address(host: str, port: int) -> str:
+    """`host:port` as gRPC writes it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind(server: grpc.aio.Server, host: str, port: int, tls: ServerTls | None, field: str) -> int:
+    target = address(host, port)
+    try:
+        bound = server.add_secure_port(target, tls.credentials()) if tls else server.add_insecure_port(target)
+    except RuntimeError as e:
+        raise InvalidInputError(f"cannot listen on {target}: {e}", field=field) from e
+    return int(bound)

@@ -1,0 +1,167 @@
+"""The interceptor that stands before every service: who calls, what that takes, and a typed refusal otherwise."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import grpc
+import grpc.aio
+import structlog
+from google.rpc import error_details_pb2, status_pb2
+
+from .identity import edge_identity
+from .principal import LOCAL, Principal, Right, serve_as
+from .rights import wanted
+from .tokens import TokenBook, TokenRefused
+
+log = structlog.get_logger(__name__)
+
+DOMAIN = "hybrid-prover"
+EDGE_RIGHTS = frozenset({Right.EDGE, Right.READ, Right.SUBMIT})
+"""What an edge's certificate gives it: the uplink, its circuits, its own jobs."""
+
+_KINDS = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
+class Denied(Exception):
+    """A call that is not served; carries its status."""
+
+    def __init__(self, code: grpc.StatusCode, message: str, reason: str, right: Right | None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.status = status_pb2.Status(code=code.value[0], message=message)
+        info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN, metadata={"right": right} if right else {})
+        self.status.details.add().Pack(info)
+
+
+class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """Authenticates and authorizes every call; `principal.current()` is the caller from then on.
+
+    With `tokens` None and `open` the server trusts whoever can connect (plain text on loopback): the caller is LOCAL.
+    A stream of answers ends as soon as its token does.
+    """
+
+    def __init__(self, tokens: TokenBook | None, *, open: bool = False, clock: Callable[[], float] = time.time) -> None:
+        self._tokens = tokens
+        self._open = open and tokens is None
+        self._clock = clock
+        self._trouble = ""
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        """The method's handler, guarded; the same kind of handler, whichever of gRPC's two styles it is written in."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        kind, make = _KINDS[handler.request_streaming, handler.response_streaming]
+        behavior = getattr(handler, kind)
+        guarded = (
+            self._stream(method, behavior) if inspect.isasyncgenfunction(behavior) else self._call(method, behavior)
+        )
+        return make(
+            guarded,
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _call(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        @functools.wraps(behavior)
+        async def guarded(request: Any, context: Any) -> Any:
+            try:
+                self.admit(method, context.invocation_metadata(), context.auth_context())
+            except Denied as e:
+                await self._refuse(method, context, e)
+            return await behavior(request, context)
+
+        return guarded
+
+    def _stream(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
+        @functools.wraps(behavior)
+        async def guarded(request: Any, context: Any) -> AsyncIterator[Any]:
+            caller = (method, context.invocation_metadata(), context.auth_context())
+            try:
+                self.admit(*caller)
+                async with contextlib.aclosing(behavior(request, context)) as answers:  # type: ignore[type-var]
+                    async for answer in answers:
+                        self.authorize(*caller)
+                        yield answer
+            except Denied as e:
+                await self._refuse(method, context, e)
+
+        return guarded
+
+    async def _refuse(self, method: str, context: Any, denied: Denied) -> NoReturn:
+        log.warning("call_refused", method=method, reason=denied.reason, error=str(denied), peer=context.peer())
+        trailers = (("grpc-status-details-bin", denied.status.SerializeToString()),)
+        await context.abort(denied.code, str(denied), trailers)
+        raise AssertionError("abort raises")
+
+    def admit(
+        self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None, peer: Mapping[str, Iterable[bytes]]
+    ) -> None:
+        """Makes the caller the current principal, or raises `Denied`."""
+        serve_as(self.authorize(method, metadata, peer))
+
+    def authorize(
+        self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None, peer: Mapping[str, Iterable[bytes]]
+    ) -> Principal:
+        """The caller of a method, from its metadata and its certificate; `Denied` if it may not call it."""
+        right = wanted(method)
+        if right is None:
+            return Principal()
+        principal = self._identify(right, metadata, peer)
+        if not principal.may(right):
+            who = principal.client or principal.edge
+            text = f"{who} lacks the right to {method.rsplit('/', 1)[-1]}: {_needed(right)}"
+            raise Denied(grpc.StatusCode.PERMISSION_DENIED, text, "RIGHT_MISSING", right)
+        return principal
+
+    def _identify(
+        self, right: Right, metadata: Iterable[tuple[str, str | bytes]] | None, peer: Mapping[str, Iterable[bytes]]
+    ) -> Principal:
+        if self._open:
+            return LOCAL
+        edge = edge_identity(peer)
+        given = [value for key, value in metadata or () if key == "authorization"]
+        if not given and edge:
+            return Principal(rights=EDGE_RIGHTS, edge=edge)
+        try:
+            if not given:
+                raise TokenRefused(f"no token was sent: {_needed(right)}", "TOKEN_MISSING")
+            client = self._client(given)
+        except TokenRefused as e:
+            raise Denied(grpc.StatusCode.UNAUTHENTICATED, str(e), e.reason, right) from None
+        rights = client.rights | (EDGE_RIGHTS if edge else frozenset())
+        return Principal(client=client.client, rights=rights, edge=edge)
+
+    def _client(self, given: list[str | bytes]) -> Principal:
+        scheme, _, token = given[0].partition(" ") if isinstance(given[0], str) else ("", "", "")
+        if len(given) > 1 or scheme.lower() != "bearer":
+            raise TokenRefused("authorization is not `Bearer TOKEN`", "TOKEN_MALFORMED")
+        if self._tokens is None:
+            raise TokenRefused("this server knows no tokens: its operator sets --tokens", "TOKEN_UNKNOWN")
+        record = self._tokens.check(token.strip(), self._clock())
+        if self._tokens.trouble != self._trouble:
+            self._trouble = self._tokens.trouble
+            if self._trouble:
+                log.error("token_file_not_taken", error=self._trouble)
+        return record.principal
+
+
+def _needed(right: Right) -> str:
+    if right is Right.EDGE:
+        return "the uplink is for edges, which show a certificate made with `hybrid-prover certs issue edge`"
+    return f"it wants a token with the right `{right}` (HYBRID_PROVER_TOKEN_FILE or --token-file names its file)"
