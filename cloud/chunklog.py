@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Protocol
 
 from hybrid_prover.v1 import uplink_pb2
 from prover_core.formats.chunk import chunk_digest
@@ -82,6 +82,16 @@ def end_record(chunk_count: int) -> bytes:
     return head + Digest.of(head).raw
 
 
+class ChunkSource(Protocol):
+    """Where a prover gets the chunks of one segment from, in order. One thread at a time."""
+
+    def next(self) -> Record | None:
+        """The next chunk; None where there is none (yet)."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
 class ChunkLogReader:
     """Reads the chunks of one log in order; O(1) memory but for one payload."""
 
@@ -90,19 +100,45 @@ class ChunkLogReader:
 
     def next(self) -> Record | None:
         """The next chunk; None at the end record, the end of the file or a torn record."""
+        raw = self.next_raw()
+        return parse_record(raw) if raw is not None else None
+
+    def next_raw(self) -> bytes | None:
+        """The next chunk's record as it lies in the log; None as `next`."""
         head = self._file.read(_HEADER.size)
-        if len(head) < _HEADER.size:
-            return None
-        magic, kind, sequence, offset, count, encoding, size, digest = _HEADER.unpack(head)
-        if magic != _MAGIC or kind != _CHUNK:
+        size = _payload_bytes(head)
+        if size is None:
             return None
         payload = self._file.read(size)
-        if len(payload) < size:
-            return None
-        return Record(sequence, offset, count, encoding, digest, payload)
+        return head + payload if len(payload) == size else None
+
+    def skip(self, chunks: int) -> None:
+        """Goes on behind so many more chunks, or at the end."""
+        for _ in range(chunks):
+            size = _payload_bytes(self._file.read(_HEADER.size))
+            if size is None:
+                return
+            self._file.seek(size, os.SEEK_CUR)
 
     def close(self) -> None:
         self._file.close()
+
+
+def parse_record(raw: bytes) -> Record | None:
+    """A chunk from its record; None if the bytes are not one whole record of a chunk."""
+    size = _payload_bytes(raw[: _HEADER.size])
+    if size is None or len(raw) != _HEADER.size + size:
+        return None
+    _, _, sequence, offset, count, encoding, _, digest = _HEADER.unpack_from(raw)
+    return Record(sequence, offset, count, encoding, digest, raw[_HEADER.size :])
+
+
+def _payload_bytes(head: bytes) -> int | None:
+    """What follows a header: None where it is torn or not a chunk's."""
+    if len(head) < _HEADER.size:
+        return None
+    magic, kind, _, _, _, _, size, _ = _HEADER.unpack(head)
+    return int(size) if magic == _MAGIC and kind == _CHUNK else None
 
 
 def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
@@ -189,7 +225,7 @@ class ChunkLogs:
             self._wake.notify()
 
     def discard(self, key: SegmentKey) -> None:
-        """Queues the removal of a log with all that is queued for it."""
+        """Queues the removal of a log with all that is queued for it; what is appended later begins a new one."""
         with self._wake:
             self._pending[key] = _Pending(discard=True)
             self._wake.notify()
@@ -216,33 +252,61 @@ class ChunkLogs:
                 if not self._pending:
                     return
                 group, self._pending = self._pending, {}
-            for key, pending in group.items():
-                self._write(key, pending)
+            self._write_group(group)
 
-    def _write(self, key: SegmentKey, pending: _Pending) -> None:
-        path = log_path(self.root, key)
-        try:
-            if pending.discard:
-                path.unlink(missing_ok=True)
-                self._known.discard(key)
-                if path.parent.exists() and not any(path.parent.iterdir()):
-                    path.parent.rmdir()
-                return
-            if key not in self._known:
-                path.parent.mkdir(exist_ok=True)
-            with path.open("ab", buffering=0) as file:
+    def _write_group(self, group: dict[SegmentKey, _Pending]) -> None:
+        """Writes all files, then syncs them: the first sync carries most of what the others would have to."""
+        written: list[tuple[SegmentKey, _Pending, BinaryIO]] = []
+        new_folders: set[Path] = set()
+        for key, pending in group.items():
+            path = log_path(self.root, key)
+            try:
+                if pending.discard:
+                    self._remove(key, path)
+                if not pending.records:
+                    continue
+                if key not in self._known:
+                    path.parent.mkdir(exist_ok=True)
+                    new_folders.add(path.parent)
+                file = path.open("ab", buffering=0)
+                written.append((key, pending, file))
                 for record in pending.records:
                     _write_all(file, record)
-                os.fdatasync(file.fileno())
-            if key not in self._known:
-                _sync_folder(path.parent)
-                _sync_folder(self.root)
+            except OSError as e:
+                if written and written[-1][0] == key:
+                    written.pop()[2].close()
+                self._report(key, pending, e)
+        for key, pending, file in written:
+            try:
+                with file:
+                    os.fdatasync(file.fileno())
+                folder = log_path(self.root, key).parent
+                if folder in new_folders:
+                    new_folders.discard(folder)
+                    _sync_folder(folder)
+                    _sync_folder(self.root)
                 self._known.add(key)
-        except OSError as e:
-            if not pending.discard:
-                self._on_error(key, e)
+            except OSError as e:
+                self._report(key, pending, e)
+            else:
+                self._report(key, pending, None)
+
+    def _remove(self, key: SegmentKey, path: Path) -> None:
+        path.unlink(missing_ok=True)
+        self._known.discard(key)
+        if path.parent.exists() and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+    def _report(self, key: SegmentKey, pending: _Pending, error: OSError | None) -> None:
+        """Says how it went, unless the log has been given up in the meantime: a new one must not hear of the old."""
+        with self._wake:
+            waiting = self._pending.get(key)
+        if waiting is not None and waiting.discard:
             return
-        self._on_durable(key, pending.next_sequence, pending.ended)
+        if error is not None:
+            self._on_error(key, error)
+        else:
+            self._on_durable(key, pending.next_sequence, pending.ended)
 
 
 def _write_all(file: BinaryIO, data: bytes) -> None:
