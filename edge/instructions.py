@@ -25,6 +25,22 @@ class StopWitness:
 
 
 @dataclass(frozen=True, slots=True)
+class WarmPartials:
+    """Load the circuit's proving key for partials and measure one; answer with partials_warm or partials_cold."""
+
+    circuit: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MakePartial:
+    """Compute the partial of a chunk in the spool; answer with partial_made or partial_failed."""
+
+    job_id: bytes
+    segment: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureCircuit:
     """Make the cloud know the circuit; answer with circuit_ready or circuit_failed."""
 
@@ -85,6 +101,8 @@ class Forget:
 Instruction = (
     StartWitness
     | StopWitness
+    | WarmPartials
+    | MakePartial
     | EnsureCircuit
     | FetchResult
     | CheckLeaf
@@ -110,6 +128,8 @@ class SendChunk:
     job_id: bytes
     segment: int
     sequence: int
+    partial: bool = False
+    """With the partial that was made of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from .instructions import (
 )
 from .model import Failure, Job, JobPlan, JobState, Segment, SegmentState, Timing
 from .outbox import Outbox
+from .partials import PartialPlanner
 
 EDGE_PHASES = frozenset({"edge_queue", "witness", "upload", "prove"})
 """What is measured here; what the cloud says of these is what it was told."""
@@ -33,6 +34,7 @@ class JobBook:
     def __init__(self, *, workers: int, worker_attempts: int, max_unacked: int, finished_kept: int) -> None:
         self.jobs: dict[bytes, Job] = {}
         self._outbox = Outbox()
+        self._partials = PartialPlanner()
         self._workers = workers
         self._worker_attempts = worker_attempts
         self._max_unacked = max_unacked
@@ -89,6 +91,7 @@ class JobBook:
         self.jobs[job.id] = job
         self._order += 1
         self._may_start = True
+        self._out += self._partials.warm(job)
         self._out += self._outbox.announce(job, now)
         self._schedule(now)
 
@@ -187,6 +190,29 @@ class JobBook:
         """The worker gave the segment up as told."""
         self._release(job_id, segment)
         self._schedule(now)
+        return self._drain()
+
+    # Partials
+
+    def partials_warm(self, circuit: bytes, nanos: int) -> list[Instruction]:
+        """The circuit's key is loaded for partials; one of a whole chunk took so many nanoseconds."""
+        self._partials.warmed(circuit, nanos)
+        return self._drain()
+
+    def partial_made(self, job_id: bytes, segment: int, sequence: int, started: int, nanos: int) -> list[Instruction]:
+        """The partial of the chunk is there."""
+        found = self._running(job_id, segment)
+        self._partials.made((job_id, segment), sequence, found[0] if found else None, nanos, started)
+        return self._drain()
+
+    def partials_cold(self, circuit: bytes) -> list[Instruction]:
+        """The circuit's key could not be loaded for partials: its chunks go without, nothing else changes."""
+        self._partials.cold(circuit)
+        return self._drain()
+
+    def partial_failed(self, circuit: bytes) -> list[Instruction]:
+        """No partial came of it (no memory, a dead worker): the chunk goes without."""
+        self._partials.failed(circuit)
         return self._drain()
 
     # Leaf proofs
@@ -309,6 +335,7 @@ class JobBook:
         if s.complete or s.state.ended:
             return
         s.complete = True
+        self._partials.meter.forget((job.id, s.index))
         self._move_acked(s, max(s.acked, len(s.chunk_bytes)))
         s.cursor = s.acked
         s.wires_acked = s.wires
@@ -345,6 +372,8 @@ class JobBook:
         job.opens = 0
         for s in job.segments:
             s.candidate = None
+            s.partials_ready.clear()
+            self._partials.meter.forget((job.id, s.index))
             self._unacked -= sum(s.chunk_bytes[s.acked :])
             if s.working:
                 self._out.append(StopWitness(job.id, s.index))

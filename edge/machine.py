@@ -10,9 +10,11 @@ leaf proof of the cloud is neither kept nor shown before the driver verified it 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from . import policy
 from .faults import wrong_count
-from .instructions import EnsureCircuit, FetchResult, Instruction, Message, SaveJob, SaveSegment
+from .instructions import EnsureCircuit, FetchResult, Instruction, Message, SaveJob, SaveSegment, SendChunk
 from .jobs import JobBook
 from .model import Code, Failure, Job, JobState, Segment, SegmentState, Timing
 
@@ -28,9 +30,26 @@ class EdgeMachine(JobBook):
         """Whether the cloud has welcomed the current connection."""
         return self._outbox.connected
 
-    def uplink_up(self, credit: int, max_chunk: int, now: int) -> list[Instruction]:
+    @property
+    def trusted_with_partials(self) -> bool:
+        """False once a cloud refused partials of this edge because some were wrong."""
+        return self._partials.trusted
+
+    @property
+    def uplink_rate(self) -> float | None:
+        """Payload bytes a second that the uplink was last seen to carry; None before the first ack."""
+        return self._partials.meter.rate
+
+    def _drain(self) -> list[Instruction]:
+        # After any event a partial may have become worth making, or the one in the making may be done.
+        if (chosen := self._partials.choose(self._outbox.upcoming(self.jobs))) is not None:
+            self._out.append(chosen)
+        return super()._drain()
+
+    def uplink_up(self, credit: int, max_chunk: int, now: int, *, takes_partials: bool = False) -> list[Instruction]:
         """Welcome came: everything unfinished is announced again."""
         self._outbox.reset(self.jobs, connected=True, credit=credit, max_chunk=max_chunk)
+        self._partials.connected(takes_partials=takes_partials)
         for job in self.jobs.values():
             self._out += self._outbox.announce(job, now)
         return self._drain()
@@ -38,6 +57,7 @@ class EdgeMachine(JobBook):
     def uplink_down(self, now: int) -> list[Instruction]:
         """The connection ended; what was under way on it may or may not have arrived."""
         self._outbox.reset(self.jobs, connected=False)
+        self._partials.disconnected()
         return self._drain()
 
     def draining(self) -> list[Instruction]:
@@ -90,6 +110,7 @@ class EdgeMachine(JobBook):
     def _incomplete(self, job: Job, s: Segment, position: int) -> None:
         """The cloud wants the segment from `position` on: a state beyond that (a cloud that lost it) is taken back."""
         s.complete = s.vouched = False
+        self._partials.meter.forget((job.id, s.index), position)
         self._move_acked(s, position)
         s.cursor = position
         if s.state > SegmentState.WITNESSING:
@@ -106,6 +127,7 @@ class EdgeMachine(JobBook):
 
         It may be ahead of what was sent: another edge may have the same job.
         """
+        self._partials.meter.acked((job_id, segment), next_sequence, now)
         found = self._running(job_id, segment)
         if found and found[0].opened and found[1].acked < next_sequence <= (found[1].chunk_count or next_sequence):
             job, s = found
@@ -167,6 +189,7 @@ class EdgeMachine(JobBook):
     def _rewind(self, job: Job, s: Segment, wanted: int, now: int) -> None:
         """Sends again from `wanted` (not beyond what was sent)."""
         wanted = min(wanted, s.cursor)
+        self._partials.meter.forget((job.id, s.index), wanted)
         s.stale_refusals = s.cursor - wanted
         if wanted < s.acked:
             self._move_acked(s, wanted)
@@ -175,6 +198,11 @@ class EdgeMachine(JobBook):
         if s.state is SegmentState.PROVING and not job.private:
             s.state = SegmentState.UPLOADING
         self._outbox.offer(job, s)
+
+    def partials_refused(self) -> list[Instruction]:
+        """The cloud trusts this edge with partials no more: chunks go without from now on."""
+        self._partials.refused()
+        return self._drain()
 
     def segment_proving(self, job_id: bytes, segment: int, timings: list[Timing], now: int) -> list[Instruction]:
         """The cloud has the whole witness."""
@@ -313,11 +341,15 @@ class EdgeMachine(JobBook):
                 text = f"a chunk of {size} bytes is larger than the {outbox.max_chunk} that this cloud takes"
                 self._fail_segment(job, s, Failure(Code.FAILED_PRECONDITION, f"{text}; set chunk_wires lower"), now)
                 continue
+            if size and not self._partials.may_send(job, s, size):
+                return outbox.take_control()
             if size and s.cursor == s.acked:
                 s.last_progress = now
             message = outbox.take_head(job, s)
-            if message and size:
+            if isinstance(message, SendChunk):
                 s.upload_started = s.upload_started or now
+                if self._partials.sent(job, s, message.sequence, size, now):
+                    message = replace(message, partial=True)
             elif message:
                 self._after_ack(job, s, now)
             return message

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+SegmentKey = tuple[bytes, int]
+"""Job id and index."""
+
 
 class Placement(IntEnum):
     """`hybrid_prover.v1.Placement`."""
@@ -163,6 +166,13 @@ class Segment:
     """When the cloud last took something, or something was first sent after that."""
     upload_started: int = 0
 
+    partials_ready: set[int] = field(default_factory=set)
+    """Chunks whose partial was made before they were sent."""
+    partials_sent: set[int] = field(default_factory=set)
+    """Chunks that were last sent with their partial."""
+    partials_late: int = 0
+    """Partials that were made after their chunk had left."""
+
 
 @dataclass(slots=True)
 class Job:
@@ -199,6 +209,10 @@ class Job:
     @property
     def private(self) -> bool:
         return self.plan.placement is Placement.PRIVATE
+
+    @property
+    def split(self) -> bool:
+        return self.plan.placement is Placement.SPLIT
 
     def made(self, s: Segment) -> bool:
         """Whether this edge has made all that it makes of the segment: what the cloud says never stands in for it."""

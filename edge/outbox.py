@@ -6,7 +6,7 @@ Control messages go first; then one chunk of each segment that has any, in turn,
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from . import policy
 from .instructions import (
@@ -112,6 +112,19 @@ class Outbox:
                 return job, job.segments[index]
             self._in_ring.discard(self._ring.popleft())
         return None
+
+    def upcoming(self, jobs: Mapping[bytes, Job]) -> Iterator[tuple[Job, Segment, int]]:
+        """The chunks that wait, as (job, segment, sequence number), in the order in which they will be taken."""
+        turns: deque[tuple[Job, Segment, int]] = deque()
+        for job_id, index in self._ring:
+            job = jobs.get(job_id)
+            if job is not None and sendable(job, job.segments[index]):
+                turns.append((job, job.segments[index], job.segments[index].cursor))
+        while turns:
+            job, s, sequence = turns.popleft()
+            if sequence < len(s.chunk_bytes):
+                yield job, s, sequence
+                turns.append((job, s, sequence + 1))
 
     def take_head(self, job: Job, s: Segment) -> Message | None:
         """The next message of the segment at the head, which then goes to the back; None if the credit is short."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from .model import Job, JobState, Segment, SegmentState
 
@@ -16,6 +17,10 @@ MAX_RESENDS = 8
 """Refusals of one segment without progress before it is given up."""
 MAX_OPENS = 8
 """Refused OpenJobs in a row before the job is given up; farewells sent to a cloud that does not answer."""
+FIRST_WINDOW = 256 << 10
+"""Bytes of split jobs in flight while nothing is known of the uplink."""
+PARTIAL_MARGIN = 1.25
+"""A partial is begun only if its chunk's turn comes this many times later than the partial is expected."""
 
 
 def backoff(attempt: int, jitter: float) -> int:
@@ -49,3 +54,40 @@ def next_to_witness(jobs: Iterable[Job]) -> tuple[Job, Segment] | None:
 def retry_after(queued_segments: int, workers: int, mean_witness: int) -> int:
     """Nanoseconds until about half of the queue is worked off: what a refused client is told to wait; 1 s to 60 s."""
     return min(60 * SECOND, max(SECOND, queued_segments * mean_witness // (2 * workers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A chunk that waits for its turn on the uplink."""
+
+    size: int
+    """Payload bytes."""
+    nanos: float | None
+    """What computing its partial takes; None if it has one or shall have none."""
+
+
+def chunk_for_partial(waiting: Iterable[Waiting], rate: float, room: int) -> int | None:
+    """Which of the chunks, given in the order of sending, to compute a partial for next: the first that gains by it.
+
+    That is the first whose turn comes no sooner than `PARTIAL_MARGIN` times what its partial takes: the bytes that must
+    have arrived before its turn (all up to it, less the `room` in the uplink) at `rate` bytes a second. Earlier ones
+    leave without. So a partial is made where this machine's sums are faster than its uplink, chunk by chunk, and delays
+    nothing as far as what was measured holds. None if there is none such. O(chunks up to the answer).
+    """
+    ahead = -room
+    for index, chunk in enumerate(waiting):
+        ahead += chunk.size
+        if chunk.nanos is not None and ahead > 0 and ahead * SECOND >= rate * chunk.nanos * PARTIAL_MARGIN:
+            return index
+    return None
+
+
+def send_window(rate: float | None, round_trip: int, chunk: int) -> int:
+    """Bytes in flight up to which a chunk of `chunk` bytes is sent at once, given bytes a second and nanoseconds.
+
+    Twice what the uplink carries in one round trip, and at least two chunks: the uplink never idles for want of bytes,
+    and a rate that was measured too low, for want of bytes, doubles with each round trip until it is the true one.
+    """
+    if rate is None:
+        return max(FIRST_WINDOW, 2 * chunk)
+    return max(2 * chunk, int(2 * rate * round_trip / SECOND))
