@@ -45,6 +45,11 @@ class CircuitServiceStub:
                 request_serializer=hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactRequest.SerializeToString,
                 response_deserializer=hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactResponse.FromString,
                 _registered_method=True)
+        self.GetArtifact = channel.unary_stream(
+                '/hybrid_prover.v1.CircuitService/GetArtifact',
+                request_serializer=hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactResponse.FromString,
+                _registered_method=True)
         self.RegisterCircuit = channel.unary_unary(
                 '/hybrid_prover.v1.CircuitService/RegisterCircuit',
                 request_serializer=hybrid__prover_dot_v1_dot_circuit__pb2.RegisterCircuitRequest.SerializeToString,
@@ -75,6 +80,13 @@ class CircuitServiceServicer:
 
     def PutArtifact(self, request_iterator, context):
         """Stores one artifact. DATA_LOSS if the bytes do not have the announced digest; nothing is kept then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArtifact(self, request, context):
+        """The bytes of a stored artifact, in order. NOT_FOUND if it is not here.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +125,11 @@ def add_CircuitServiceServicer_to_server(servicer, server):
                     servicer.PutArtifact,
                     request_deserializer=hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactRequest.FromString,
                     response_serializer=hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactResponse.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactRequest.FromString,
+                    response_serializer=hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactResponse.SerializeToString,
             ),
             'RegisterCircuit': grpc.unary_unary_rpc_method_handler(
                     servicer.RegisterCircuit,
@@ -185,6 +202,33 @@ class CircuitService:
             '/hybrid_prover.v1.CircuitService/PutArtifact',
             hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactRequest.SerializeToString,
             hybrid__prover_dot_v1_dot_circuit__pb2.PutArtifactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hybrid_prover.v1.CircuitService/GetArtifact',
+            hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactRequest.SerializeToString,
+            hybrid__prover_dot_v1_dot_circuit__pb2.GetArtifactResponse.FromString,
             options,
             channel_credentials,
             insecure,

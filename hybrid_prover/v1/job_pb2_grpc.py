@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class JobServiceStub:
-    """Takes jobs. Served by edge daemons, on a local address.
+    """Takes jobs. Served by edge daemons, on a local address. A cloud serves it too, but takes no jobs: SubmitJob is
+    FAILED_PRECONDITION there.
     """
 
     def __init__(self, channel):
@@ -45,14 +46,21 @@ class JobServiceStub:
                 request_serializer=hybrid__prover_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=hybrid__prover_dot_v1_dot_job__pb2.CancelJobResponse.FromString,
                 _registered_method=True)
+        self.RequeueJob = channel.unary_unary(
+                '/hybrid_prover.v1.JobService/RequeueJob',
+                request_serializer=hybrid__prover_dot_v1_dot_job__pb2.RequeueJobRequest.SerializeToString,
+                response_deserializer=hybrid__prover_dot_v1_dot_job__pb2.RequeueJobResponse.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
-    """Takes jobs. Served by edge daemons, on a local address.
+    """Takes jobs. Served by edge daemons, on a local address. A cloud serves it too, but takes no jobs: SubmitJob is
+    FAILED_PRECONDITION there.
     """
 
     def SubmitJob(self, request, context):
-        """Accepts a job. Idempotent: the same content is the same job, whoever asks and however often.
+        """Accepts a job. Idempotent: the same content is the same job, whoever asks and however often. One that failed or was
+        cancelled goes again.
         INVALID_ARGUMENT names the field and segment; RESOURCE_EXHAUSTED carries RetryInfo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -61,6 +69,14 @@ class JobServiceServicer:
 
     def CancelJob(self, request, context):
         """Stops work on a job; finished leaf proofs are kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequeueJob(self, request, context):
+        """A failed or cancelled job goes again, with new attempts for its segments. FAILED_PRECONDITION if it is done, and at an
+        edge, which keeps no inputs of ended jobs: submit it again there.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +95,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     request_deserializer=hybrid__prover_dot_v1_dot_job__pb2.CancelJobRequest.FromString,
                     response_serializer=hybrid__prover_dot_v1_dot_job__pb2.CancelJobResponse.SerializeToString,
             ),
+            'RequeueJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequeueJob,
+                    request_deserializer=hybrid__prover_dot_v1_dot_job__pb2.RequeueJobRequest.FromString,
+                    response_serializer=hybrid__prover_dot_v1_dot_job__pb2.RequeueJobResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'hybrid_prover.v1.JobService', rpc_method_handlers)
@@ -88,7 +109,8 @@ def add_JobServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobService:
-    """Takes jobs. Served by edge daemons, on a local address.
+    """Takes jobs. Served by edge daemons, on a local address. A cloud serves it too, but takes no jobs: SubmitJob is
+    FAILED_PRECONDITION there.
     """
 
     @staticmethod
@@ -135,6 +157,33 @@ class JobService:
             '/hybrid_prover.v1.JobService/CancelJob',
             hybrid__prover_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
             hybrid__prover_dot_v1_dot_job__pb2.CancelJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequeueJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/hybrid_prover.v1.JobService/RequeueJob',
+            hybrid__prover_dot_v1_dot_job__pb2.RequeueJobRequest.SerializeToString,
+            hybrid__prover_dot_v1_dot_job__pb2.RequeueJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,18 +73,22 @@ class Welcome(_message.Message):
     def __init__(self, credit_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., encodings: _Optional[_Iterable[int]] = ..., takes_partials: _Optional[bool] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "circuits", "links")
+    __slots__ = ("job_id", "name", "placement", "circuits", "links", "submission", "client")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     CIRCUITS_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    SUBMISSION_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     name: str
     placement: _common_pb2.Placement
     circuits: _containers.RepeatedScalarFieldContainer[bytes]
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.Link]
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ...) -> None: ...
+    submission: int
+    client: str
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., submission: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
 
 class JobOpened(_message.Message):
     __slots__ = ("job_id", "positions")
