@@ -10,7 +10,7 @@ import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from prover_core.errors import WitnessProgramError
 from prover_core.formats.chunk import ENCODING_PACKED, chunk_digest, encode_chunk
@@ -36,6 +36,16 @@ class ChunkRecord:
     wire_count: int
     encoding: int
     digest: bytes
+
+
+def record_json(record: ChunkRecord) -> dict[str, Any]:
+    """A record as it stands in a frame's head."""
+    return {name: getattr(record, name) for name in RECORD_NUMBERS} | {"digest": record.digest.hex()}
+
+
+def record_from_json(head: dict[str, Any]) -> ChunkRecord:
+    """The inverse of `record_json`."""
+    return ChunkRecord(**{name: head[name] for name in RECORD_NUMBERS}, digest=bytes.fromhex(head["digest"]))
 
 
 def scan(path: Path, job_id: bytes, segment: int) -> list[ChunkRecord]:

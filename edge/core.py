@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from prover_core.errors import VerificationError
 from prover_core.types import Digest
 
 from . import requests
-from .chunkfile import ChunkRecord
+from .chunkfile import ChunkRecord, record_from_json
 from .circuitfiles import CircuitFiles
 from .config import EdgeConfig
 from .faults import unproved
@@ -29,11 +30,13 @@ from .instructions import (
     FetchResult,
     Forget,
     Instruction,
+    MakePartial,
     Notify,
     SaveJob,
     SaveSegment,
     StartWitness,
     StopWitness,
+    WarmPartials,
 )
 from .leafcheck import LeafChecker
 from .machine import EdgeMachine
@@ -47,6 +50,8 @@ log = structlog.get_logger("edge")
 
 MAX_FRESH = 64 << 20
 """Bytes of inputs of unfinished jobs that are kept in memory too."""
+PARTIAL_NICE = 10
+"""Partials take what the witness workers leave of the processor."""
 
 
 class Clock:
@@ -66,6 +71,8 @@ class EdgeCore:
         self.config = config
         self.spool = spool
         self.pool = pool
+        self.partial_pool = WorkerPool(replace(config, workers=1), nice=PARTIAL_NICE)
+        """One worker, started when the first job with placement split comes."""
         self.artifacts = artifacts
         self.leaves = LeafChecker(config.backend)
         self.leaves_refused = 0
@@ -79,6 +86,8 @@ class EdgeCore:
         )
         self.circuits: dict[bytes, CircuitRecord] = {}
         self.chunks: dict[tuple[bytes, int], list[ChunkRecord]] = {}
+        self.partials: dict[tuple[bytes, int], dict[int, bytes]] = {}
+        """Partials of running jobs, by chunk. In memory only: after a restart chunks go without, or with new ones."""
         self.wake = asyncio.Event()
         """Set whenever the machine may have something to send."""
         self.stopping = False
@@ -114,6 +123,7 @@ class EdgeCore:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.leaves.close()
         await self.pool.close()
+        await self.partial_pool.close()
         await self.spool.close()
 
     def wake_watchers(self) -> None:
@@ -220,6 +230,10 @@ class EdgeCore:
                 task = self._tasks.get((job_id, segment))
                 if task is not None:
                     task.cancel()
+            case WarmPartials(circuit):
+                self._in_background(self._warm_partials(circuit))
+            case MakePartial(job_id, segment, sequence):
+                self._in_background(self._make_partial(job_id, segment, sequence))
             case CheckLeaf(job_id, segment):
                 self._in_background(self._check_leaf(job_id, segment))
             case SaveSegment(job_id, segment):
@@ -234,6 +248,7 @@ class EdgeCore:
             case DropInputs(job_id):
                 for s in self.machine.jobs[job_id].segments:
                     self.chunks.pop((job_id, s.index), None)
+                    self.partials.pop((job_id, s.index), None)
                     self._fresh_bytes -= len(self._fresh.pop((job_id, s.index), b""))
                 self.spool.post(lambda spool: spool.drop_inputs(job_id))
             case Forget(job_id):
@@ -307,6 +322,35 @@ class EdgeCore:
             else:
                 self.apply(machine.witness_finished(job_id, segment, head["chunks"], body, timings, self.now()))
 
+    async def _warm_partials(self, circuit: bytes) -> None:
+        """Answers WarmPartials exactly once unless the daemon stops."""
+        try:
+            nanos = await self.partial_pool.warm_partials(self.files(self.circuits[circuit]), self.config.chunk_wires)
+        except Exception as e:
+            log.warning("no partials for this circuit", circuit=circuit.hex(), error=str(e) or repr(e))
+            self.apply(self.machine.partials_cold(circuit))
+        else:
+            log.info("partials measured", circuit=circuit.hex(), ms_a_chunk=round(nanos / 1e6, 1))
+            self.apply(self.machine.partials_warm(circuit, nanos))
+
+    async def _make_partial(self, job_id: bytes, segment: int, sequence: int) -> None:
+        """Answers MakePartial exactly once unless the daemon stops."""
+        circuit = self.machine.jobs[job_id].segments[segment].circuit
+        try:
+            record = self.chunks[job_id, segment][sequence]
+            file = self.spool.spool.chunk_file(job_id, segment)
+            points, started, nanos = await self.partial_pool.partial(self.files(self.circuits[circuit]), file, record)
+        except Exception as e:
+            log.warning(
+                "partial failed", job_id=job_id.hex(), segment=segment, sequence=sequence, error=str(e) or repr(e)
+            )
+            self.apply(self.machine.partial_failed(circuit))
+            return
+        job = self.machine.jobs.get(job_id)
+        if job is not None and job.state is JobState.RUNNING:
+            self.partials.setdefault((job_id, segment), {})[sequence] = points
+        self.apply(self.machine.partial_made(job_id, segment, sequence, started, nanos))
+
     def leaf_came(self, job_id: bytes, segment: int, leaf: bytes, timings: list[Timing]) -> None:
         """The cloud tells a segment's leaf proof; that of a private job is made here, so another one is a fault."""
         job = self.machine.jobs.get(job_id)
@@ -349,15 +393,7 @@ class EdgeCore:
         if event["event"] == "proving":
             self.apply(self.machine.proof_started(job_id, segment))
             return
-        record = ChunkRecord(
-            event["sequence"],
-            event["position"],
-            event["size"],
-            event["wire_offset"],
-            event["wire_count"],
-            event["encoding"],
-            bytes.fromhex(event["digest"]),
-        )
+        record = record_from_json(event)
         job = self.machine.jobs.get(job_id)
         if job is None or job.segments[segment].state in (SegmentState.FAILED, SegmentState.CANCELLED):
             return

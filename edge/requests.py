@@ -52,7 +52,12 @@ def job_id(request: job_pb2.SubmitJobRequest, secret: bytes) -> bytes:
 
 
 def plan_job(
-    request: job_pb2.SubmitJobRequest, circuits: Mapping[bytes, CircuitRecord], *, secret: bytes, chunk_wires: int
+    request: job_pb2.SubmitJobRequest,
+    circuits: Mapping[bytes, CircuitRecord],
+    *,
+    secret: bytes,
+    chunk_wires: int,
+    client: str = "",
 ) -> JobPlan:
     """The job that a request describes. `InvalidInputError` or `RpcError` names what is wrong with it."""
     name = checked_name(request.name)
@@ -64,23 +69,17 @@ def plan_job(
     found = [_segment(i, spec, circuits) for i, spec in enumerate(request.segments)]
     links = _links(request, found)
     segments = tuple(SegmentPlan(c.digest, c.wires) for c in found)
-    return JobPlan(job_id(request, secret), name, placement, segments, links, chunk_wires)
+    return JobPlan(job_id(request, secret), name, placement, segments, links, chunk_wires, client)
 
 
 def _placement(value: int) -> Placement:
-    if value == Placement.SPLIT:
-        raise rpc_error(
-            Code.UNIMPLEMENTED,
-            "placement split is not available in this version: choose cloud (the cloud sees the witness) or private",
-            reason="PLACEMENT_UNAVAILABLE",
-            field="placement",
-        )
-    if value not in (Placement.CLOUD, Placement.PRIVATE):
+    try:
+        return Placement(value)
+    except ValueError:
         raise InvalidInputError(
-            "a placement must be chosen: cloud (the cloud sees the witness) or private (it sees the proof only)",
+            "a placement must be chosen: cloud or split (the cloud sees the witness), or private (it sees the proof)",
             field="placement",
-        )
-    return Placement(value)
+        ) from None
 
 
 def _segment(index: int, spec: job_pb2.SegmentSpec, circuits: Mapping[bytes, CircuitRecord]) -> CircuitRecord:

@@ -14,7 +14,7 @@ from google.rpc import status_pb2
 import hybrid_prover
 from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
 from prover_core.errors import InvalidInputError
-from prover_core.formats.chunk import ENCODING_PACKED
+from prover_core.formats.chunk import ENCODING_PACKED, partial_digest
 
 from . import policy
 from .chunkfile import read_payload
@@ -22,6 +22,7 @@ from .cloudcalls import CloudCalls
 from .config import EdgeConfig
 from .core import EdgeCore
 from .instructions import Message, SendAbort, SendChunk, SendEnd, SendFailure, SendOpen, SendProof
+from .model import Segment
 from .security import cloud_channel
 from .status import from_status, to_status
 from .views import link_messages, timing_messages, timings_of
@@ -95,7 +96,12 @@ class Uplink:
                 if welcome is None:
                     return False
                 core.on_uplink = calls.start
-                core.apply(core.machine.uplink_up(welcome.credit_bytes, welcome.max_chunk_bytes, core.now()))
+                taken = welcome.takes_partials
+                core.apply(
+                    core.machine.uplink_up(
+                        welcome.credit_bytes, welcome.max_chunk_bytes, core.now(), takes_partials=taken
+                    )
+                )
                 log.info("uplink up", cloud=self._config.cloud, credit=welcome.credit_bytes)
                 writer = asyncio.create_task(self._write(call))
                 await self._read(call, writer)
@@ -176,7 +182,7 @@ class Uplink:
                     links=link_messages(job.plan.links),
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
-            case SendChunk(job_id, segment, sequence):
+            case SendChunk(job_id, segment, sequence, with_partial):
                 record = self._core.chunks[job_id, segment][sequence]
                 try:
                     payload = read_payload(self._core.spool.spool.chunk_file(job_id, segment), record)
@@ -193,9 +199,14 @@ class Uplink:
                     payload=payload,
                     digest=record.digest,
                 )
+                if with_partial and (points := self._core.partials.get((job_id, segment), {}).get(sequence)):
+                    chunk.partial.points = points
+                    chunk.partial.digest = partial_digest(record.digest, points)
                 return uplink_pb2.UplinkRequest(chunk=chunk)
             case SendEnd(job_id, segment):
                 s = job.segments[segment]
+                if job.split:
+                    self._log_split(job_id, s)
                 end = uplink_pb2.SegmentEnd(
                     job_id=job_id,
                     segment=segment,
@@ -257,6 +268,8 @@ class Uplink:
                 core.apply(machine.credit(answer.credit.bytes))
             case "refused":
                 self._refused(answer.refused, now)
+            case "partials_refused":
+                self._partials_refused(answer.partials_refused)
             case "segment_update":
                 self._segment_update(answer.segment_update, now)
             case "job_update":
@@ -268,6 +281,20 @@ class Uplink:
             case other:
                 log.warning("message of an unknown kind", kind=other)
 
+    def _log_split(self, job_id: bytes, s: Segment) -> None:
+        """What was decided for the chunks of a segment, once all have been sent."""
+        rate, made = self._core.machine.uplink_rate, s.timings.get("partials")
+        log.info(
+            "partials decided",
+            job_id=job_id.hex(),
+            segment=s.index,
+            chunks=s.cursor,
+            partials=len(s.partials_sent),
+            late=s.partials_late,
+            ms=round(made.duration / 1e6) if made else 0,
+            uplink_megabits=round(rate * 8 / 1e6, 1) if rate else None,
+        )
+
     def _refused(self, refused: uplink_pb2.Refused, now: int) -> None:
         made = from_status(status_pb2.Status.FromString(refused.error.SerializeToString()))
         segment = refused.segment if refused.has_segment else None
@@ -275,6 +302,17 @@ class Uplink:
         bound.warning("refused", code=made.code.name, error=made.message, wanted=refused.next_sequence)
         wait = policy.backoff(4, random.random())
         self._core.apply(self._core.machine.refused(refused.job_id, segment, refused.next_sequence, made, wait, now))
+
+    def _partials_refused(self, refused: uplink_pb2.PartialsRefused) -> None:
+        log.error(
+            "partials refused",
+            cloud=self._config.cloud,
+            job_id=refused.job_id.hex(),
+            segment=refused.segment,
+            sequences=list(refused.sequences),
+            error=refused.error.message,
+        )
+        self._core.apply(self._core.machine.partials_refused())
 
     def _segment_update(self, update: uplink_pb2.SegmentUpdate, now: int) -> None:
         core, machine = self._core, self._core.machine

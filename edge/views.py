@@ -46,6 +46,11 @@ def segment_message(s: Segment) -> job_pb2.SegmentStatus:
     return message
 
 
+def partial_use(s: Segment) -> job_pb2.PartialUse:
+    """How many chunks of a segment of a split job have left, and with how many partials."""
+    return job_pb2.PartialUse(chunks=s.cursor, partials=len(s.partials_sent), late=s.partials_late)
+
+
 def job_message(job: Job) -> job_pb2.Job:
     """One job as it stands; O(segments)."""
     message = job_pb2.Job(
@@ -59,6 +64,9 @@ def job_message(job: Job) -> job_pb2.Job:
         ended_unix_nanos=job.ended,
         revision=job.revision,
     )
+    if job.split:
+        for s, view in zip(job.segments, message.segments, strict=True):
+            view.partials.CopyFrom(partial_use(s))
     if job.failure is not None:
         message.error.CopyFrom(to_status(job.failure))
     return message

@@ -1,13 +1,15 @@
 """A witness worker: one process, one segment at a time, told what to do by frames on its standard input.
 
 It reads artifacts by path, runs the witness program, checks constraint rows as they close, and either appends chunks to
-the segment's file, saying so one by one, or (placement private) makes the leaf proof. It talks to nobody else.
+the segment's file, saying so one by one, or (placement private) makes the leaf proof. One of them makes partials of
+chunks in such files instead (placement split). It talks to nobody else.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import os
 import resource
 import signal
@@ -26,12 +28,13 @@ from hybrid_prover.v1 import job_pb2
 from hybrid_prover.wire import leaf_to_wire
 from prover_core.backend import Backend, select
 from prover_core.errors import ProverError, StreamOrderError
-from prover_core.groth16 import StreamingProver
+from prover_core.formats.chunk import decode_chunk
+from prover_core.groth16 import StreamingProver, partial_of
 from prover_core.types import FrVector
 from prover_core.witness import RowChecker, WireSlice
 
 from . import logs
-from .chunkfile import RECORD_NUMBERS, ChunkRecord, ChunkWriter
+from .chunkfile import ChunkWriter, read_payload, record_from_json, record_json
 from .circuitfiles import CircuitCache, CircuitFiles, LoadedCircuit
 from .frames import Head, pack, read
 from .model import Placement
@@ -51,7 +54,7 @@ class Worker:
         self._send = send
 
     def handle(self, head: Head, body: bytes) -> None:
-        """Does one task, whose last frame is `finished`, `leaf`, `described`, `warm` or `failed`."""
+        """Does one task, whose last frame is `finished`, `leaf`, `partial`, `described`, `warm` or `failed`."""
         index = head.get("segment")
         where = "" if index is None else f"segments[{index}]"
         try:
@@ -61,6 +64,11 @@ class Worker:
             elif head["op"] == "warm":
                 circuit.load()
                 self._send(pack({"event": "warm"}))
+            elif head["op"] == "warm_partials":
+                nanos = self._measure_partial(circuit, head["chunk_wires"])
+                self._send(pack({"event": "warm", "nanos": nanos}))
+            elif head["op"] == "partial":
+                self._partial(circuit, head)
             else:
                 self._segment(circuit, head, body)
         except Exception as e:
@@ -72,6 +80,28 @@ class Worker:
             of_inputs = head.get("stage") == "witness" and name not in ("", "inputs")
             failed = failure_of(e, prefix=f"{where}.inputs" if of_inputs else where, metadata=metadata)
             self._send(pack({"event": "failed", "code": int(failed.code), "message": failed.message}, failed.status))
+
+    def _measure_partial(self, circuit: LoadedCircuit, chunk_wires: int) -> int:
+        """Nanoseconds of one partial of a whole chunk of full-size scalars; the key's pages have been read before."""
+        count = min(chunk_wires, circuit.key.n_vars)
+        stream = hashlib.shake_256(b"scalars to measure a partial with").digest(32 * count)
+        limbs = np.frombuffer(stream, dtype="<u8").reshape(-1, 4).copy()
+        limbs[:, 3] >>= np.uint64(3)  # below 2^253 < r
+        taken = 0
+        for _ in range(2):
+            clock = time.perf_counter_ns()
+            partial_of(circuit.key, circuit.key.n_vars - count, FrVector(limbs), self._backend)
+            taken = time.perf_counter_ns() - clock
+        return taken
+
+    def _partial(self, circuit: LoadedCircuit, head: Head) -> None:
+        record = record_from_json(head)
+        started, clock = time.time_ns(), time.perf_counter_ns()
+        payload = read_payload(Path(head["chunk_file"]), record)
+        values = decode_chunk(payload, record.wire_count, record.encoding)
+        partial = partial_of(circuit.key, record.wire_offset, values, self._backend)
+        made = {"event": "partial", "started": started, "nanos": time.perf_counter_ns() - clock}
+        self._send(pack(made, partial.to_bytes()))
 
     def _segment(self, circuit: LoadedCircuit, head: Head, body: bytes) -> None:
         spec = job_pb2.SegmentSpec.FromString(body)
@@ -100,7 +130,7 @@ class Worker:
                     prover.add(piece.offset, piece.values)
                 elif writer is not None:
                     record = writer.append(piece.offset, piece.values)
-                    self._send(pack({"event": "chunk", **_record_json(record)}))
+                    self._send(pack({"event": "chunk", **record_json(record)}))
                 head["stage"] = "witness"
             head["stage"] = "end"
             if checker is not None:
@@ -118,10 +148,6 @@ class Worker:
         timings.append(["prove", started, time.perf_counter_ns() - clock])
         leaf = leaf_to_wire(proof, prover.publics)
         self._send(pack({"event": "leaf", "timings": timings}, leaf.SerializeToString()))
-
-
-def _record_json(record: ChunkRecord) -> Head:
-    return {name: getattr(record, name) for name in RECORD_NUMBERS} | {"digest": record.digest.hex()}
 
 
 def _take_publics(publics: npt.NDArray[np.uint64], piece: WireSlice) -> None:
@@ -161,9 +187,10 @@ def _own_streams() -> tuple[BinaryIO, BinaryIO]:
 
 
 def main(arguments: list[str]) -> int:
-    """`python -m edge.workerproc MEMORY_BYTES THREADS BACKEND LOG_LEVEL`: serves until standard input ends."""
+    """`python -m edge.workerproc MEMORY_BYTES THREADS BACKEND LOG_LEVEL NICE`: serves until standard input ends."""
     memory, threads, backend = int(arguments[0]), int(arguments[1]), arguments[2]
     _confine(memory)
+    os.nice(int(arguments[4]))
     logs.configure(arguments[3])
     frames_in, frames_out = _own_streams()
 

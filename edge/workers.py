@@ -17,6 +17,7 @@ import structlog
 from prover_core.errors import BackendError, ProverError
 
 from . import frames
+from .chunkfile import ChunkRecord, record_json
 from .circuitfiles import CircuitFiles
 from .config import EdgeConfig
 from .model import Code, Failure, Placement
@@ -62,13 +63,13 @@ class _Process:
         """Circuits it has worked on, and has loaded unless they were many."""
 
     @classmethod
-    async def start(cls, config: EdgeConfig, threads: int) -> _Process:
+    async def start(cls, config: EdgeConfig, threads: int, nice: int) -> _Process:
         source = str(Path(__file__).resolve().parent.parent)
         path = os.pathsep.join(p for p in (source, os.environ.get("PYTHONPATH", "")) if p)
         environment = os.environ | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "edge.workerproc", str(config.worker_memory), str(threads), config.backend,
-            config.log_level,
+            config.log_level, str(nice),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env=environment, start_new_session=True,
         )  # fmt: skip
         worker = cls(process)
@@ -115,8 +116,10 @@ class _Process:
 class WorkerPool:
     """As many workers as configured, started ahead; a task waits until one is idle."""
 
-    def __init__(self, config: EdgeConfig) -> None:
+    def __init__(self, config: EdgeConfig, *, nice: int = 0) -> None:
+        """`nice`: how far the workers step back behind other processes of this machine, 0 to 19."""
         self._config = config
+        self._nice = nice
         self._threads = config.worker_threads or max(1, (os.cpu_count() or 1) // config.workers)
         self._idle: list[_Process] = []
         self._busy: set[_Process] = set()
@@ -125,7 +128,7 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Starts every worker; `BackendError` if one does not start."""
-        starts = (_Process.start(self._config, self._threads) for _ in range(self._config.workers))
+        starts = (_Process.start(self._config, self._threads, self._nice) for _ in range(self._config.workers))
         started = await asyncio.gather(*starts, return_exceptions=True)
         self._idle = [worker for worker in started if isinstance(worker, _Process)]
         if len(self._idle) < len(started):
@@ -162,6 +165,21 @@ class WorkerPool:
         head = {"op": "warm", "circuit": circuit.to_json()}
         tasks = (self._run(head, b"", lambda _: None) for _ in range(self._config.workers))
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def warm_partials(self, circuit: CircuitFiles, chunk_wires: int) -> int:
+        """Loads the proving key in the worker that makes partials; nanoseconds that one of a whole chunk took."""
+        head = {"op": "warm_partials", "circuit": circuit.to_json(), "chunk_wires": chunk_wires}
+        answer, _ = await self._run(head, b"", lambda _: None)
+        return int(answer["nanos"])
+
+    async def partial(self, circuit: CircuitFiles, chunk_file: Path, record: ChunkRecord) -> tuple[bytes, int, int]:
+        """The partial of a chunk in the spool, when it was begun (since the epoch) and how long it took, nanoseconds.
+
+        `RpcError` if it cannot be made, `WorkerDied` if the worker ended.
+        """
+        head = {"op": "partial", "circuit": circuit.to_json(), "chunk_file": str(chunk_file), **record_json(record)}
+        answer, points = await self._run(head, b"", lambda _: None)
+        return points, int(answer["started"]), int(answer["nanos"])
 
     async def _run(
         self, head: frames.Head, body: bytes, on_event: Callable[[frames.Head], None]
@@ -212,7 +230,7 @@ class WorkerPool:
             worker.circuits.add(circuit)
             return worker
         try:
-            return await _Process.start(self._config, self._threads)
+            return await _Process.start(self._config, self._threads, self._nice)
         except (OSError, EOFError, TimeoutError) as e:
             text = "a witness worker does not start"
             raise WorkerDied(failure(Code.UNAVAILABLE, text, reason="WORKER_START")) from e
