@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.telemetry.otlp import open_traces
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, uplink_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend, select
@@ -30,13 +31,16 @@ from .batcher import Batcher, Outcome
 from .chunklog import ChunkLogs, recover
 from .config import CloudConfig
 from .errors import RESOURCE_EXHAUSTED, make_status
-from .executor import Executor, Timings
+from .executor import Executor, Load, Timings
 from .keys import KeyCache
 from .links import Link, log_sent
 from .machine import Machine
+from .metrics import CloudMetrics
 from .model import OPEN_STATES, PROVING, RUNNING, CircuitInfo, Job, SegmentKey, job_view
+from .observer import CloudObserver
 from .policy import BatchPolicy
 from .sessions import Sessions, draining
+from .statusview import samples
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +66,8 @@ class Aggregator:
             max_segments=config.max_segments,
             backlog_bytes=config.backlog_bytes,
         )
+        self.observer = CloudObserver(CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device)
+        self.started_nanos = time.time_ns()
         self.failed: asyncio.Future[None] | None = None
         """Set when the store cannot be written: nothing can be promised any more, the process must end."""
         self._store_thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -78,6 +84,7 @@ class Aggregator:
         config = self.config
         self._loop = asyncio.get_running_loop()
         self.failed = self._loop.create_future()
+        self.observer.spans = open_traces("hybrid-prover-cloud", config.address)
         self._store: db.Store = await self._in_store(
             lambda: db.open_store(config.database, config.data_dir, config.database_outage_seconds)
         )
@@ -102,6 +109,7 @@ class Aggregator:
             await asyncio.to_thread(self._recover, job)
             self._apply(self.machine.restore(job))
             log.info("job_resumed", job_id=job.job_id.hex(), segments=len(job.segments))
+        self.observer.metrics.start(config.metrics_host, config.metrics_port)
         log.info("cloud_started", backend=self.backend.name, device=self.backend.device, reason=self.backend_reason)
 
     async def drain(self) -> None:
@@ -125,6 +133,7 @@ class Aggregator:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._in_store(self._store.close)
+        await self.observer.close()
         self._store_thread.shutdown()
         self._lock.close()
 
@@ -219,10 +228,22 @@ class Aggregator:
             if not watchers:
                 self._watchers.pop(job_id, None)
 
+    def load(self) -> Load:
+        """How much the provers have to do."""
+        return self._executor.load()
+
+    @property
+    def batch_waiting(self) -> int:
+        """Leaf proofs that wait for their batch."""
+        return self._batcher.waiting
+
     # Carrying out.
 
     def _post(self, event: m.Event) -> None:
-        self._apply(self.machine.handle(event, time.time_ns()))
+        now = time.time_ns()
+        instructions = self.machine.handle(event, now)
+        self.observer.saw(event, instructions, now)
+        self._apply(instructions)
 
     def _post_soon(self, event: m.Event) -> None:
         self._loop.call_soon_threadsafe(self._post, event)
@@ -237,7 +258,8 @@ class Aggregator:
             self._spawn(self._save_then(writes, rest))
 
     async def _save_then(self, writes: list[db.Write], rest: Sequence[m.Instruction]) -> None:
-        await self._in_store(lambda: self._store.write(writes))
+        with self.observer.store_write():
+            await self._in_store(lambda: self._store.write(writes))
         for instruction in rest:
             if isinstance(instruction, m.SaveJob):
                 self._post(m.JobSaved(instruction.job.job_id))
@@ -277,6 +299,7 @@ class Aggregator:
         self._post_soon(m.ChunksDurable(key, next_sequence, ended))
 
     def _log_failed(self, key: SegmentKey, error: OSError) -> None:
+        self.observer.storage_failed()
         log.error("chunk_log_failed", job_id=key[0].hex(), segment=key[1], exc_info=error)
         status = make_status(
             RESOURCE_EXHAUSTED, f"segments[{key[1]}]: the cloud cannot store its chunks", reason="STORAGE_FAILED"
@@ -299,6 +322,7 @@ class Aggregator:
 
     async def _save_batch(self, outcome: Outcome) -> None:
         await self._in_store(lambda: self._store.write([db.batch_write(outcome.record)]))
+        self.observer.batch(outcome.record.cause, len(outcome.record.members), outcome.record.failed)
         self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing, outcome.waits))
 
     # Helpers.

@@ -83,6 +83,11 @@ class Batcher:
         self._start(self._policy.drain())
 
     @property
+    def waiting(self) -> int:
+        """Leaf proofs that wait for their batch."""
+        return len(self._leaves)
+
+    @property
     def busy(self) -> bool:
         """Whether any proof waits or is being verified."""
         return bool(self._leaves or self._running)

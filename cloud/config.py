@@ -67,6 +67,10 @@ class CloudConfig:
     """On shutdown, how long running proofs may take to finish; what remains resumes at the next start."""
     retry_after_ms: int = 1000
     """What clients are told to wait when they are turned away for now."""
+    metrics_port: int = -1
+    """TCP port of the metrics for Prometheus (plain HTTP); 0 takes any free one, -1 opens none."""
+    metrics_host: str = "127.0.0.1"
+    """Address of the metrics. They name no job and hold no secret; anybody who reaches the address may read them."""
     log_level: str = "info"
     """Least severe level logged: `debug`, `info`, `warning` or `error`."""
 
@@ -74,6 +78,8 @@ class CloudConfig:
         self._check_transport()
         if not 0 <= self.port < 1 << 16:
             raise InvalidInputError(f"port {self.port} is not a TCP port", field="port")
+        if not -1 <= self.metrics_port < 1 << 16:
+            raise InvalidInputError(f"metrics_port {self.metrics_port} is not a TCP port", field="metrics_port")
         if self.database and not self.database.startswith(("postgresql://", "postgres://", "postgresql+psycopg://")):
             raise InvalidInputError("the database is a postgresql:// URL, or empty for SQLite", field="database")
         for name in (

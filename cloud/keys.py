@@ -29,6 +29,11 @@ class KeyCache:
         self._verification: dict[bytes, VerificationKey] = {}
         self._r1cs_digests: dict[bytes, Digest] = {}
 
+    @property
+    def loaded(self) -> int:
+        """Proving keys that are mapped."""
+        return len(self._keys)
+
     def know_r1cs(self, circuit: bytes, r1cs: Digest) -> None:
         """Where the constraints of a circuit are, for naming the broken one."""
         with self._lock:

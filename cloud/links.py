@@ -42,7 +42,7 @@ class Link:
 
 
 def log_sent(response: uplink_pb2.UplinkResponse) -> None:
-    """One line for what an operator wants to find again: refusals, ends of segments and jobs."""
+    """One line for what an operator wants to find again: refusals, failed segments; the observer tells ends of jobs."""
     match response.WhichOneof("message"):
         case "refused":
             refused = response.refused
@@ -61,13 +61,6 @@ def log_sent(response: uplink_pb2.UplinkResponse) -> None:
                 bound.warning("segment_failed", code=update.failed.code, error=update.failed.message)
             else:
                 bound.debug(f"segment_{event}")
-        case "job_update":
-            job = response.job_update
-            bound = log.bind(job_id=job.job_id.hex())
-            if job.HasField("failed"):
-                bound.warning("job_failed", code=job.failed.code, error=job.failed.message)
-            else:
-                bound.info("job_done")
         case "job_opened":
             opened = response.job_opened
             log.info("job_opened", job_id=opened.job_id.hex(), segments=len(opened.positions))

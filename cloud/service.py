@@ -19,12 +19,22 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, uplink_pb2, uplink_pb2_grpc
+from hybrid_prover.v1 import (
+    circuit_pb2,
+    circuit_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+    uplink_pb2,
+    uplink_pb2_grpc,
+)
 
 from .aggregator import Aggregator
 from .config import CloudConfig
 from .rpc.circuits import Circuits
 from .rpc.jobs import Jobs
+from .rpc.service_status import Status
 from .rpc.uplink import Uplink
 from .security import address, make_guard, open_ports
 
@@ -34,6 +44,7 @@ SERVICES = (
     uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
+    status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 
 
@@ -77,6 +88,7 @@ class CloudServer:
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(Circuits(self.aggregator), server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(Jobs(self.aggregator), server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(Status(self.aggregator), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         self.port, self.client_port = open_ports(server, self.config)

@@ -57,6 +57,10 @@ class Sessions:
         """All connections that said Hello."""
         return list(self._by_connection)
 
+    def all(self) -> list[Session]:
+        """Every session, in the order of their first Hello."""
+        return list(self._by_id.values())
+
     def knows(self, session_id: bytes) -> bool:
         """Whether the session is connected or has chunks in flight."""
         return session_id in self._by_id

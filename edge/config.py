@@ -101,6 +101,12 @@ class EdgeConfig:
     stop_seconds: float = 10.0
     """How long open calls may go on when the daemon is told to stop."""
 
+    metrics_port: int = -1
+    """TCP port of the metrics for Prometheus (plain HTTP); 0 takes any free one, -1 opens none."""
+
+    metrics_host: str = "127.0.0.1"
+    """Address of the metrics. They name no job and hold no secret; anybody who reaches the address may read them."""
+
     log_level: str = "info"
     """Least severe level logged: `debug`, `info`, `warning` or `error`."""
 
@@ -122,6 +128,8 @@ class EdgeConfig:
             raise InvalidInputError("name needs 1 to 128 characters", field="name")
         if self.log_level not in LEVELS:
             raise InvalidInputError(f"log_level is one of {', '.join(LEVELS)}", field="log_level")
+        if not -1 <= self.metrics_port < 1 << 16:
+            raise InvalidInputError(f"metrics_port {self.metrics_port} is not a TCP port", field="metrics_port")
         if self.worker_threads < 0:
             raise InvalidInputError("worker_threads cannot be negative", field="worker_threads")
         if not 64 <= self.chunk_wires <= MAX_CHUNK_WIRES:

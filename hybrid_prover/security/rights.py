@@ -28,6 +28,7 @@ RIGHTS: Final[Mapping[str, Right | None]] = {
     f"{_PACKAGE}JobQueryService/ListJobs": Right.READ,
     f"{_PACKAGE}JobQueryService/WatchJob": Right.READ,
     f"{_PACKAGE}JobQueryService/GetResult": Right.READ,
+    f"{_PACKAGE}StatusService/GetStatus": Right.READ,
     f"{_PACKAGE}UplinkService/Uplink": Right.EDGE,
 }
 

@@ -1,0 +1,1 @@
+"""What both daemons need to be seen from outside: metrics, recent times, traces. The SDK itself imports none of it."""
