@@ -90,6 +90,19 @@ class PhaseTiming:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialUse:
+    """Placement split: chunks of a segment sent so far, with a partial, and partials that were late or wrong.
+
+    `late` is known to edges only, `wrong` (not used; the cloud made them again) to the cloud only.
+    """
+
+    chunks: int
+    partials: int
+    late: int
+    wrong: int
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStatus:
     """One segment of a job as it stands."""
 
@@ -100,6 +113,8 @@ class SegmentStatus:
     wires: int
     timings: tuple[PhaseTiming, ...] = ()
     problem: Problem | None = None
+    partials: PartialUse | None = None
+    """None unless the job's placement is split."""
 
 
 @dataclass(frozen=True, slots=True)

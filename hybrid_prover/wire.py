@@ -21,6 +21,7 @@ from .model import (
     JobState,
     LeafProof,
     Link,
+    PartialUse,
     PhaseTiming,
     Placement,
     Problem,
@@ -106,7 +107,12 @@ def _segment(message: job_pb2.SegmentStatus) -> SegmentStatus:
         wires=message.wires,
         timings=tuple(PhaseTiming(t.phase, t.start_unix_nanos / 1e9, t.duration_nanos / 1e9) for t in message.timings),
         problem=problem_from_wire(message.error) if message.HasField("error") else None,
+        partials=_partials(message.partials) if message.HasField("partials") else None,
     )
+
+
+def _partials(message: job_pb2.PartialUse) -> PartialUse:
+    return PartialUse(message.chunks, message.partials, message.late, message.wrong)
 
 
 def job_from_wire(message: job_pb2.Job) -> Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -36,6 +37,7 @@ def describe(job: Job) -> dict[str, object]:
                 "wires": s.wires,
                 "wires_acked": s.wires_acked,
                 "timings": {t.phase: t.seconds for t in s.timings},
+                "partials": asdict(s.partials) if s.partials else None,
                 "problem": _problem(s.problem),
             }
             for s in job.segments
@@ -64,7 +66,7 @@ def submit(
     circuit: str = "",
     inputs: Annotated[Path, Parameter(name=["--input", "--inputs"])],
     target: str = EDGE,
-    placement: Literal["cloud", "private"] = "cloud",
+    placement: Literal["cloud", "split", "private"] = "cloud",
     name: str = "",
     out: Path | None = None,
     wait: Annotated[bool, Parameter(negative_bool="no-")] = True,
@@ -87,7 +89,8 @@ def submit(
     target
         Address of the edge.
     placement
-        `cloud`: the cloud sees the witness and proves. `private`: it sees proof and public signals only.
+        `cloud`: the cloud sees the witness and proves. `split`: it sees it too, and the edge sums what waits for a slow
+        uplink anyway. `private`: the cloud sees proof and public signals only.
     name
         What to call the job.
     out
@@ -197,7 +200,9 @@ def _show(job: Job, output: Output) -> None:
     for s in job.segments:
         timings = ", ".join(f"{t.phase} {t.seconds * 1000:.0f} ms" for t in s.timings)
         trouble = f"  {s.problem.code}: {s.problem.message}" if s.problem else ""
-        output.say(f"  segment {s.index}  {s.state.name.lower()}  {s.wires_acked}/{s.wires} wires  {timings}{trouble}")
+        with_partial = f"  {s.partials.partials} of {s.partials.chunks} chunks with partials" if s.partials else ""
+        stands = f"{s.state.name.lower()}  {s.wires_acked}/{s.wires} wires{with_partial}"
+        output.say(f"  segment {s.index}  {stands}  {timings}{trouble}")
     if job.problem:
         output.say(f"  {job.problem.code}: {job.problem.message}")
     output.result(describe(job))

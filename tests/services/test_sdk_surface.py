@@ -22,8 +22,8 @@ from prover_core.types import Digest, G1Point, G2Point, Q, R
 EXPORTS = {
     "CircuitInfo", "ClientError", "ConflictError", "DataLossError", "DeadlineError", "InvalidRequestError", "Job",
     "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState", "LeafProof", "Link", "NotFoundError",
-    "OverloadedError", "PermissionDeniedError", "PhaseTiming", "Placement", "PreconditionError", "Problem",
-    "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "UnavailableError", "__version__",
+    "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming", "Placement", "PreconditionError",
+    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "UnavailableError", "__version__",
 }  # fmt: skip
 
 
