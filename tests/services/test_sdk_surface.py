@@ -23,7 +23,8 @@ EXPORTS = {
     "CircuitInfo", "ClientError", "ConflictError", "DataLossError", "DeadlineError", "InvalidRequestError", "Job",
     "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState", "LeafProof", "Link", "NotFoundError",
     "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming", "Placement", "PreconditionError",
-    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "UnavailableError", "__version__",
+    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "UnavailableError",
+    "__version__",
 }  # fmt: skip
 
 
