@@ -44,6 +44,10 @@ class StreamOrderError(ProverError):
     """Chunks do not cover the wires exactly once: a gap, an overlap or a missing end."""
 
 
+class StoppedError(ProverError):
+    """The work was given up before it ended, because somebody asked for that."""
+
+
 class VerificationError(ProverError):
     """A proof does not verify, or its encoding is not canonical or not on the curve or in the subgroup."""
 

@@ -18,7 +18,14 @@ from typing import Final
 import numpy as np
 
 from ..backend import Backend
-from ..errors import BackendError, InvalidInputError, StreamOrderError, UnsatisfiedError, VerificationError
+from ..errors import (
+    BackendError,
+    InvalidInputError,
+    StoppedError,
+    StreamOrderError,
+    UnsatisfiedError,
+    VerificationError,
+)
 from ..r1cs import R1cs
 from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
 from ..witness.rows import first_broken_row, label_of
@@ -30,6 +37,16 @@ from .verify import verify
 log = logging.getLogger(__name__)
 
 _BLINDING: Final = b"hybrid-prover groth16 blinding v1"
+
+
+class _Stop:
+    """Whether a proof is to be given up; apart from the prover, so that its sums do not keep it in memory."""
+
+    told = False
+
+    def check(self) -> None:
+        if self.told:
+            raise StoppedError("the proof was given up before it was finished")
 
 
 class StreamingProver:
@@ -52,7 +69,8 @@ class StreamingProver:
         self._witness = np.zeros((key.n_vars, 4), dtype=np.uint64)
         self._covered = np.zeros(key.n_vars, dtype=np.bool_)
         self._finished = False
-        self._sums = open_sums(key, backend, whole=whole)
+        self._stop = _Stop()
+        self._sums = open_sums(key, backend, whole=whole, between=self._stop.check)
         self._partials: dict[tuple[int, int], Partial] = {}
         self.wrong_partials: tuple[int, ...] = ()
         """Offsets of the chunks whose partials `finish` found to be wrong, after it had made the proof without them."""
@@ -110,13 +128,14 @@ class StreamingProver:
         that using it twice reveals nothing); None draws them from the operating system.
 
         `StreamOrderError` for missing wires; `UnsatisfiedError` if the witness breaks a constraint; `BackendError` if
-        the device is known to have erred.
+        the device is known to have erred; `StoppedError` after `cancel`.
         """
         if self._finished:
             raise StreamOrderError("the proof is already finished")
         if not self._covered.all():
             raise StreamOrderError(f"wire {int(np.argmin(self._covered))} is missing", field="offset")
         self._finished = True
+        self._stop.check()
         witness = FrVector(self._witness)
         r, s = _blinding(entropy, self._key.verification_key.digest, witness)
         sums = self._sums.finish(witness)
@@ -132,6 +151,10 @@ class StreamingProver:
             except VerificationError as again:
                 return self._second_proof(witness, r, s, self._blame(witness), again)
         return proof
+
+    def cancel(self) -> None:
+        """Nobody wants the proof any more: `finish` stops before its next long step. From any thread."""
+        self._stop.told = True
 
     def _replace_wrong_partials(self, witness: FrVector) -> bool:
         """Makes every partial again from the witness; whether any was wrong. Costs what the partials had saved."""

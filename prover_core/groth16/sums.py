@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +11,10 @@ from ..memory import release_pages
 from ..types import FrVector, G1Point, G2Point
 from .keys import ProvingKey
 from .quotient import Quotient
+
+
+def _go_on() -> None:
+    """Nobody wants the sums stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,10 @@ class StreamedSums:
 
     partials = True
 
-    def __init__(self, key: ProvingKey, backend: Backend) -> None:
-        """The key's matrices are prepared once a backend and shared."""
+    def __init__(self, key: ProvingKey, backend: Backend, between: Callable[[], None] = _go_on) -> None:
+        """The key's matrices are prepared once a backend and shared. `between` is called between the steps of `finish`
+        and may raise."""
+        self._between = between
         self._key = key
         self._backend = backend
         self._quotient = Quotient.of(key, backend)
@@ -79,7 +86,10 @@ class StreamedSums:
 
     def finish(self, witness: FrVector) -> Sums:
         """Two sparse products, six NTTs, one MSM of the domain's size."""
-        h = self._backend.g1_msm(self._key.h, self._quotient.scalars(witness, self._backend))
+        scalars = self._quotient.scalars(witness, self._backend)
+        self._between()
+        h = self._backend.g1_msm(self._key.h, scalars)
+        self._between()
         return Sums(self._a.finish(), self._b1.finish(), self._b2.finish(), self._l.finish(), h)
 
     def again(self, witness: FrVector) -> Sums | None:
@@ -120,9 +130,14 @@ class WholeSums:
         return None
 
 
-def open_sums(key: ProvingKey, backend: Backend, *, whole: bool = False) -> ProofSums:
-    """The backend's own sums if it has such, else accumulators, or single sums where the witness is there already."""
+def open_sums(
+    key: ProvingKey, backend: Backend, *, whole: bool = False, between: Callable[[], None] = _go_on
+) -> ProofSums:
+    """The backend's own sums if it has such, else accumulators, or single sums where the witness is there already.
+
+    `between` is called between the long steps of accumulators' `finish`; what it raises ends the sums.
+    """
     own = backend.proof_sums(key) if isinstance(backend, MakesProofSums) else None
     if own is not None:
         return own
-    return WholeSums(key, backend) if whole else StreamedSums(key, backend)
+    return WholeSums(key, backend) if whole else StreamedSums(key, backend, between)

@@ -10,13 +10,20 @@ from itertools import pairwise
 import pytest
 from groth16_samples import horner, horner_witness
 
-from prover_core.errors import BackendError, InvalidInputError, StreamOrderError, UnsatisfiedError, VerificationError
+from prover_core.errors import (
+    BackendError,
+    InvalidInputError,
+    StoppedError,
+    StreamOrderError,
+    UnsatisfiedError,
+    VerificationError,
+)
 from prover_core.groth16 import Proof, ProvingKey, StreamingProver, prove, setup, verify
 from prover_core.groth16.setup import G1
 from prover_core.native import CpuBackend
 from prover_core.r1cs import R1cs
 from prover_core.reference import ReferenceBackend
-from prover_core.types import FrVector, G1Point, G1Vector, Q, R
+from prover_core.types import FrMontVector, FrVector, G1Point, G1Vector, Q, R
 
 ENTROPY = b"\x07" * 32
 
@@ -175,3 +182,27 @@ def test_proof_bytes_are_canonical(key: ProvingKey, witness: FrVector, backend: 
     for bad in (raw[:-1], raw + b"\0", (proof.a.x + Q).to_bytes(32, "big") + raw[32:]):
         with pytest.raises(InvalidInputError):
             Proof.from_bytes(bad)
+
+
+def test_a_proof_given_up_stops_before_its_next_long_step(
+    key: ProvingKey, witness: FrVector, backend: CpuBackend
+) -> None:
+    class Told(CpuBackend):
+        """Somebody gives the proof up while its quotient is computed."""
+
+        sums = 0
+
+        def quotient(self, a: FrMontVector, b: FrMontVector, c: FrMontVector | None = None) -> FrVector:
+            prover.cancel()
+            return super().quotient(a, b, c)
+
+        def g1_msm(self, bases: G1Vector, scalars: FrVector) -> G1Point:
+            self.sums += 1
+            return super().g1_msm(bases, scalars)
+
+    device = Told()
+    prover = StreamingProver(key, device)
+    prover.add(0, witness)
+    with pytest.raises(StoppedError):
+        prover.finish(ENTROPY)
+    assert device.sums == 0
