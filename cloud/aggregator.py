@@ -28,7 +28,7 @@ from prover_core.types import Digest
 from . import messages as m
 from . import store as db
 from .batcher import Batcher, Outcome
-from .chunklog import ChunkLogs, recover
+from .chunklog import ChunkLogs, partial_origins, recover
 from .config import CloudConfig
 from .errors import RESOURCE_EXHAUSTED, make_status
 from .executor import Executor, Load, Timings
@@ -103,6 +103,7 @@ class Aggregator:
         self.artifacts.sweep()
         for circuit in await self._in_store(self._store.circuits):
             self._know(circuit)
+        self.machine.trust.load(await self._in_store(self._store.distrusted))
         jobs = await self._in_store(self._store.unfinished)
         await asyncio.to_thread(self._logs.keep_only, [j.job_id for j in jobs])
         for job in jobs:
@@ -276,7 +277,7 @@ class Aggregator:
                 if (link := self._links.get(instruction.connection)) is not None:
                     link.put(instruction.error)
             case m.AppendChunk():
-                self._logs.append_chunk(instruction.chunk)
+                self._logs.append_chunk(instruction.chunk, instruction.origin)
             case m.AppendEnd():
                 self._logs.append_end(instruction.key, instruction.chunk_count)
             case m.Advance():
@@ -330,6 +331,8 @@ class Aggregator:
     def _recover(self, job: Job) -> None:
         for segment in job.segments:
             key = (job.job_id, segment.index)
+            if segment.state == PROVING and job.placement == common_pb2.PLACEMENT_SPLIT:
+                segment.partial_origins = partial_origins(self._logs.root, key)
             if segment.state not in OPEN_STATES:
                 if segment.state != PROVING:
                     self._logs.discard(key)
@@ -338,9 +341,12 @@ class Aggregator:
             for record in found.chunks:
                 segment.coverage.add(record.wire_offset, record.wire_offset + record.wire_count)
                 segment.digests.append(record.digest)
+                if record.partial:
+                    segment.partial_origins[record.sequence] = record.origin
             segment.received = segment.acked = len(found.chunks)
             segment.wires_acked = segment.coverage.count
             segment.ended = found.ended
+            segment.partials = len(segment.partial_origins)
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = self._loop.create_task(self._guard(work))
@@ -391,5 +397,7 @@ def _writes(instruction: m.Instruction) -> list[db.Write]:
             return db.segment_writes(instruction.job, instruction.segment)
         case m.SaveState():
             return [db.state_write(instruction.job)]
+        case m.SaveDistrust():
+            return [db.distrust_write(instruction.record)]
         case _:
             return []

@@ -9,6 +9,7 @@ from hybrid_prover.v1 import common_pb2, uplink_pb2
 from . import messages as m
 from .errors import ALREADY_EXISTS, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, OUT_OF_RANGE, make_status
 from .model import FAILED, JOB_DONE, PROVED, PROVING, RUNNING, VERIFIED, Job, Segment
+from .trust import Distrust
 
 
 def broken_link(job: Job) -> status_pb2.Status | None:
@@ -61,6 +62,21 @@ def refused(
         job_id=job_id, segment=segment or 0, has_segment=segment is not None, next_sequence=wanted, error=error
     )
     return m.Send(connection, uplink_pb2.UplinkResponse(refused=message))
+
+
+def partials_refused(connection: int, record: Distrust) -> m.Send:
+    """Tells an edge that its partials are taken no more."""
+    where = f"segments[{record.segment}]"
+    error = make_status(
+        FAILED_PRECONDITION,
+        f"{where}: {len(record.sequences)} of its partials were wrong; no more are taken from this edge",
+        reason="PARTIALS_WRONG",
+        field=where,
+    )
+    message = uplink_pb2.PartialsRefused(
+        job_id=record.job_id, segment=record.segment, sequences=record.sequences, error=error
+    )
+    return m.Send(connection, uplink_pb2.UplinkResponse(partials_refused=message))
 
 
 def ack(connection: int, job: Job, segment: Segment) -> m.Send:

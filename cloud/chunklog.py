@@ -6,8 +6,10 @@ A record is a 96-byte header and a payload:
     reserved 24 bytes · digest 32 bytes              (little-endian)
 
 Kind 1 is a chunk, its digest that of the wire API, which binds job, segment and place. Kind 2 ends the segment: its
-sequence number is the number of chunks, its digest that of the header before. On recovery a log is good up to the
-first record that does not check; the rest, which was never acked, is cut off.
+sequence number is the number of chunks, its digest that of the header before. Kind 3 is a chunk with a partial: behind
+the payload, and counted in its size, come the partial's points (320 bytes), the session of the edge that made it (16)
+and a digest of these and the chunk's digest (32). On recovery a log is good up to the first record that does not check;
+the rest, which was never acked, is cut off.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import BinaryIO, Final, Protocol
 
 from hybrid_prover.v1 import uplink_pb2
 from prover_core.formats.chunk import chunk_digest
+from prover_core.groth16 import PARTIAL_BYTES
 from prover_core.types import Digest
 
 from .errors import DATA_LOSS, refuse
@@ -32,6 +35,10 @@ _HEADER: Final = struct.Struct("<4sIQQIIQ24x32s")
 _MAGIC: Final = b"HPC1"
 _CHUNK: Final = 1
 _END: Final = 2
+_CHUNK_WITH_PARTIAL: Final = 3
+_SESSION_BYTES: Final = 16
+_TRAILER_BYTES: Final = PARTIAL_BYTES + _SESSION_BYTES + 32
+_TRAILER_DOMAIN: Final = b"hybrid-prover chunk log partial 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +51,10 @@ class Record:
     encoding: int
     digest: bytes
     payload: bytes
+    partial: bytes = b""
+    """What an edge says the chunk contributes to the proof's sums; empty if it says nothing."""
+    origin: bytes = b""
+    """The session whose edge said so."""
 
 
 @dataclass(slots=True)
@@ -59,21 +70,26 @@ def log_path(root: Path, key: SegmentKey) -> Path:
     return root / key[0].hex() / f"{key[1]}.log"
 
 
-def chunk_record(chunk: uplink_pb2.Chunk) -> bytes:
-    """A chunk's header and payload."""
-    return (
-        _HEADER.pack(
-            _MAGIC,
-            _CHUNK,
-            chunk.sequence,
-            chunk.wire_offset,
-            chunk.wire_count,
-            chunk.encoding,
-            len(chunk.payload),
-            chunk.digest,
-        )
-        + chunk.payload
-    )
+def chunk_record(chunk: uplink_pb2.Chunk, origin: bytes = bytes(_SESSION_BYTES)) -> bytes:
+    """A chunk's header and payload, and its partial, if it has one, as sent by the session `origin`."""
+    kind, body = _CHUNK, chunk.payload
+    if chunk.HasField("partial"):
+        kind, body = _CHUNK_WITH_PARTIAL, body + _trailer(chunk.digest, chunk.partial.points, origin)
+    numbers = (chunk.sequence, chunk.wire_offset, chunk.wire_count, chunk.encoding, len(body))
+    return _HEADER.pack(_MAGIC, kind, *numbers, chunk.digest) + body
+
+
+def _trailer(chunk: bytes, points: bytes, origin: bytes) -> bytes:
+    return points + origin + Digest.of(_TRAILER_DOMAIN, chunk, points, origin).raw
+
+
+def _split_body(kind: int, digest: bytes, body: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """(payload, partial, origin) of what follows a chunk's header; None if the partial's digest is not that."""
+    if kind == _CHUNK:
+        return body, b"", b""
+    payload, trailer = body[:-_TRAILER_BYTES], body[-_TRAILER_BYTES:]
+    points, origin = trailer[:PARTIAL_BYTES], trailer[PARTIAL_BYTES:-32]
+    return (payload, points, origin) if trailer == _trailer(digest, points, origin) else None
 
 
 def end_record(chunk_count: int) -> bytes:
@@ -129,16 +145,17 @@ def parse_record(raw: bytes) -> Record | None:
     size = _payload_bytes(raw[: _HEADER.size])
     if size is None or len(raw) != _HEADER.size + size:
         return None
-    _, _, sequence, offset, count, encoding, _, digest = _HEADER.unpack_from(raw)
-    return Record(sequence, offset, count, encoding, digest, raw[_HEADER.size :])
+    _, kind, sequence, offset, count, encoding, _, digest = _HEADER.unpack_from(raw)
+    parts = _split_body(kind, digest, raw[_HEADER.size :])
+    return Record(sequence, offset, count, encoding, digest, *parts) if parts is not None else None
 
 
 def _payload_bytes(head: bytes) -> int | None:
-    """What follows a header: None where it is torn or not a chunk's."""
+    """What follows a header, a partial included: None where it is torn or not a chunk's."""
     if len(head) < _HEADER.size:
         return None
     magic, kind, _, _, _, _, size, _ = _HEADER.unpack(head)
-    return int(size) if magic == _MAGIC and kind == _CHUNK else None
+    return int(size) if magic == _MAGIC and kind in (_CHUNK, _CHUNK_WITH_PARTIAL) else None
 
 
 def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
@@ -160,18 +177,30 @@ def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
                 if digest != Digest.of(head[:-32]).raw:
                     break
                 found.ended = True
-            elif kind == _CHUNK and offset + count <= wires:
-                payload = file.read(size)
-                if len(payload) < size or digest != chunk_digest(
-                    key[0], key[1], sequence, offset, count, encoding, payload
-                ):
+            elif kind in (_CHUNK, _CHUNK_WITH_PARTIAL) and offset + count <= wires:
+                body = file.read(size)
+                parts = _split_body(kind, digest, body) if len(body) == size else None
+                if parts is None or digest != chunk_digest(key[0], key[1], sequence, offset, count, encoding, parts[0]):
                     break
-                found.chunks.append(Record(sequence, offset, count, encoding, digest, b""))
+                found.chunks.append(Record(sequence, offset, count, encoding, digest, b"", *parts[1:]))
             else:
                 break
             good = file.tell()
         file.truncate(good)
         os.fsync(file.fileno())
+    return found
+
+
+def partial_origins(root: Path, key: SegmentKey) -> dict[int, bytes]:
+    """The session that sent each partial in a log, by the chunk's sequence number. Reads the whole log."""
+    found: dict[int, bytes] = {}
+    reader = ChunkLogReader(log_path(root, key))
+    try:
+        while (record := reader.next()) is not None:
+            if record.partial:
+                found[record.sequence] = record.origin
+    finally:
+        reader.close()
     return found
 
 
@@ -207,11 +236,11 @@ class ChunkLogs:
         self._thread = threading.Thread(target=self._run, name="chunk-log", daemon=True)
         self._thread.start()
 
-    def append_chunk(self, chunk: uplink_pb2.Chunk) -> None:
-        """Queues one chunk; returns at once."""
+    def append_chunk(self, chunk: uplink_pb2.Chunk, origin: bytes = bytes(_SESSION_BYTES)) -> None:
+        """Queues one chunk of the session `origin`; returns at once."""
         with self._wake:
             pending = self._pending.setdefault((chunk.job_id, chunk.segment), _Pending())
-            pending.records.append(chunk_record(chunk))
+            pending.records.append(chunk_record(chunk, origin))
             pending.next_sequence = chunk.sequence + 1
             self._wake.notify()
 

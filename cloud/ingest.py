@@ -5,6 +5,7 @@ Rules for a chunk with sequence number s, w being wanted:
     s = w   taken if digest, range and encoding are right and no wire comes twice; otherwise the segment fails
             (DATA_LOSS excepted: the edge sends it again)
     s < w   equal digest: dropped and acked again; other digest: ALREADY_EXISTS, the segment keeps what it has
+            (with or without a partial: that is not part of what a chunk is)
     s > w   OUT_OF_RANGE with next_sequence = w, once for each run of chunks that were already under way
 """
 
@@ -12,15 +13,15 @@ from __future__ import annotations
 
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import common_pb2, uplink_pb2
+from hybrid_prover.v1 import uplink_pb2
 
 from . import answers
 from . import messages as m
 from .errors import ALREADY_EXISTS, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, WireError, make_status, refuse
 from .jobs import JobBook
-from .model import OPEN_STATES, PROVING, QUEUED, UPLOADING, InFlight, Job, Segment
+from .model import OPEN_STATES, PROVING, QUEUED, UPLOADING, WITNESS_PLACEMENTS, InFlight, Job, Segment
 from .sessions import Session
-from .validation import check_chunk_digest, check_chunk_range, check_chunk_size, usable_timings
+from .validation import check_chunk_digest, check_chunk_range, check_chunk_size, check_partial, usable_timings
 
 
 class Ingest(JobBook):
@@ -34,12 +35,14 @@ class Ingest(JobBook):
         except WireError as e:
             return [answers.refused(connection, e.status, chunk.job_id, chunk.segment)]
         try:
-            job, segment = self._locate(session, chunk.job_id, chunk.segment, common_pb2.PLACEMENT_CLOUD)
+            job, segment = self._locate(session, chunk.job_id, chunk.segment, WITNESS_PLACEMENTS)
             wanted = segment.received
             if segment.state not in OPEN_STATES:
                 return [*self.sessions.release(session.session_id, size), answers.ack(connection, job, segment)]
             check_chunk_size(chunk, self._max_chunk_bytes)
             check_chunk_digest(chunk)
+            if chunk.HasField("partial"):
+                check_partial(chunk, job.placement)
         except WireError as e:
             segment_known = chunk.job_id in self.jobs and chunk.segment < len(self.jobs[chunk.job_id].segments)
             if segment_known and e.status.code != NOT_FOUND:
@@ -86,7 +89,13 @@ class Ingest(JobBook):
         segment.last_gap = -1
         segment.digests.append(chunk.digest)
         segment.in_flight.append(InFlight(chunk.sequence, chunk.wire_count, len(chunk.payload), session.session_id))
-        out.append(m.AppendChunk(chunk))
+        if chunk.HasField("partial"):
+            if self.trust.trusts(session.session_id, session.identity):
+                segment.partials += 1
+                segment.partial_origins[chunk.sequence] = session.session_id
+            else:
+                chunk.ClearField("partial")
+        out.append(m.AppendChunk(chunk, session.session_id))
         return out
 
     def _fail_if_final(
@@ -100,7 +109,7 @@ class Ingest(JobBook):
 
     def _end(self, connection: int, session: Session, message: uplink_pb2.SegmentEnd, now: int) -> list[m.Instruction]:
         try:
-            job, segment = self._locate(session, message.job_id, message.segment, common_pb2.PLACEMENT_CLOUD)
+            job, segment = self._locate(session, message.job_id, message.segment, WITNESS_PLACEMENTS)
         except WireError as e:
             return [answers.refused(connection, e.status, message.job_id, message.segment)]
         where = f"segments[{segment.index}]"

@@ -6,7 +6,7 @@ Same rules as `machine`: no I/O, no clock, no entropy; events come in with the t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 
 from google.rpc import status_pb2
 
@@ -31,6 +31,7 @@ from .model import (
     Segment,
 )
 from .sessions import Session, Sessions, draining
+from .trust import TrustBook
 from .validation import check_open, check_same
 
 CANCELLED_CODE = 1
@@ -43,6 +44,7 @@ class JobBook:
 
     def __init__(self, sessions: Sessions, *, max_chunk_bytes: int, max_segments: int, backlog_bytes: int) -> None:
         self.sessions = sessions
+        self.trust = TrustBook()
         self.jobs: dict[bytes, Job] = {}
         self.circuits: dict[bytes, CircuitInfo] = {}
         self.draining_ms: int | None = None
@@ -100,7 +102,7 @@ class JobBook:
         return job
 
     def _locate(
-        self, session: Session, job_id: bytes, index: int, placement: common_pb2.Placement | None
+        self, session: Session, job_id: bytes, index: int, placements: Container[common_pb2.Placement] | None
     ) -> tuple[Job, Segment]:
         job = self.jobs.get(job_id)
         if job is None or session.session_id not in job.subscribers or not job.durable:
@@ -116,7 +118,7 @@ class JobBook:
                 reason="SEGMENT_RANGE",
                 field=f"segments[{index}]",
             )
-        if placement is not None and job.placement != placement:
+        if placements is not None and job.placement not in placements:
             raise refuse(
                 FAILED_PRECONDITION,
                 f"segments[{index}]: a job of placement {common_pb2.Placement.Name(job.placement)} refuses this",
@@ -195,6 +197,8 @@ class JobBook:
         for chunk in segment.in_flight:
             out += self.sessions.release(chunk.session, chunk.payload_bytes)
         segment.in_flight.clear()
+        if segment.state != PROVING:
+            segment.partial_origins = {}
         segment.digests, segment.coverage = [], Coverage()
         return out
 

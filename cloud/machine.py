@@ -33,6 +33,8 @@ class Machine(Proving):
                 return self._durable(event, now)
             case m.LeafProved():
                 return self._proved(event, now)
+            case m.PartialsWrong():
+                return self._partials_wrong(event, now)
             case m.SegmentBroken():
                 return self._broken(event, now)
             case m.BatchChecked():
@@ -71,7 +73,8 @@ class Machine(Proving):
             if self.draining_ms is not None:
                 return [m.Close(connection, draining(self.draining_ms))]
             try:
-                return self.sessions.hello(connection, request.hello)
+                trusted = self.trust.trusts(request.hello.session_id, "")
+                return self.sessions.hello(connection, request.hello, takes_partials=trusted)
             except WireError as e:
                 return [m.Close(connection, e.status)]
         if session is None:

@@ -9,7 +9,9 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 
+from .chunklog import Recovered
 from .model import CircuitInfo, Job, Segment, SegmentKey
+from .trust import Distrust
 
 # Events.
 
@@ -62,6 +64,14 @@ class LeafProved:
 
 
 @dataclass(frozen=True, slots=True)
+class PartialsWrong:
+    """The prover found the partials of these chunks to be wrong and did their sums itself."""
+
+    key: SegmentKey
+    sequences: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentBroken:
     """A segment cannot be proved or stored."""
 
@@ -87,6 +97,27 @@ class BatchChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class Cancel:
+    """An operator or client stops a job."""
+
+    job_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Requeue:
+    """A failed or cancelled job goes again: what the log of each segment still holds, in order."""
+
+    job_id: bytes
+    logs: tuple[Recovered, ...]
+    submission: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; about once a minute."""
+
+
+@dataclass(frozen=True, slots=True)
 class Drain:
     """The process is about to stop."""
 
@@ -100,8 +131,12 @@ Event = (
     | JobSaved
     | ChunksDurable
     | LeafProved
+    | PartialsWrong
     | SegmentBroken
     | BatchChecked
+    | Cancel
+    | Requeue
+    | Tick
     | Drain
 )
 
@@ -147,10 +182,27 @@ class SaveState:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveDistrust:
+    """Write that an edge is not trusted with partials any more."""
+
+    record: Distrust
+
+
+@dataclass(frozen=True, slots=True)
+class SaveAttempt:
+    """Write the last attempt at a segment."""
+
+    job: Job
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
 class AppendChunk:
     """Write a chunk to its segment's log; answered by `ChunksDurable` or `SegmentBroken`."""
 
     chunk: uplink_pb2.Chunk
+    origin: bytes
+    """The session that sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +226,13 @@ class Advance:
 @dataclass(frozen=True, slots=True)
 class Discard:
     """Stop any work on the segment and drop its log."""
+
+    key: SegmentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop any work on the segment, but keep its log."""
 
     key: SegmentKey
 
@@ -207,12 +266,15 @@ Instruction = (
     | SaveJob
     | SaveSegment
     | SaveState
+    | SaveAttempt
+    | SaveDistrust
     | AppendChunk
     | AppendEnd
     | Advance
     | Discard
+    | Stop
     | Verify
     | LeavesComplete
     | Changed
 )
-SAVES = (SaveJob, SaveSegment, SaveState)
+SAVES = (SaveJob, SaveSegment, SaveState, SaveAttempt, SaveDistrust)

@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import common_pb2, job_pb2
 
+from .attempts import Attempt
 from .coverage import Coverage
 
 SegmentKey = tuple[bytes, int]
@@ -30,6 +31,8 @@ JOB_CANCELLED = job_pb2.JOB_STATE_CANCELLED
 OPEN_STATES = frozenset({QUEUED, UPLOADING})
 """A segment in one of these still takes chunks or a proof."""
 ENDED_STATES = frozenset({VERIFIED, FAILED, CANCELLED})
+WITNESS_PLACEMENTS = frozenset({common_pb2.PLACEMENT_CLOUD, common_pb2.PLACEMENT_SPLIT})
+"""Jobs whose witnesses come here, in chunks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,17 @@ class Segment:
     error: status_pb2.Status | None = None
     timings: list[common_pb2.PhaseTiming] = field(default_factory=list)
     upload_started_nanos: int = 0
+    attempts: list[Attempt] = field(default_factory=list)
+    """What was tried in the job's present run without success."""
+    lease_worker: bytes = b""
+    """The remote worker that held its task last, for the time after a restart."""
+    lease_token: int = 0
+    partials: int = 0
+    """Chunks that came with a partial."""
+    partials_wrong: int = 0
+    """Partials found to be wrong; the proof was made without them."""
+    partial_origins: dict[int, bytes] = field(default_factory=dict)
+    """The session that sent each partial, by sequence number, until the leaf proof is there."""
 
 
 @dataclass(slots=True)
@@ -93,6 +107,14 @@ class Job:
     ended_nanos: int = 0
     revision: int = 1
     """Grows with every change; see `shown_revision`."""
+    run: int = 0
+    """How often it has been begun again."""
+    submission: int = 0
+    """The last submission that opened it (see OpenJob)."""
+    active_nanos: int = 0
+    """When an edge last said something of it."""
+    logs_kept: bool = False
+    """Failed, but what is there of its witnesses is kept for a while, for who requeues it."""
     durable: bool = False
     """The store has the job; nothing about it is acknowledged before."""
     subscribers: set[bytes] = field(default_factory=set)
@@ -106,8 +128,10 @@ class Job:
     @property
     def witness_bytes(self) -> int:
         """Upper bound of the disk that its unfinished witnesses need."""
-        if self.state != RUNNING or self.placement == common_pb2.PLACEMENT_PRIVATE:
+        if self.placement == common_pb2.PLACEMENT_PRIVATE:
             return 0
+        if self.state != RUNNING:
+            return sum(33 * s.wires_acked for s in self.segments) if self.logs_kept else 0
         return sum(33 * s.circuit.wires for s in self.segments if s.state in OPEN_STATES or s.state == PROVING)
 
 
@@ -133,5 +157,11 @@ def job_view(job: Job) -> job_pb2.Job:
             wires=segment.circuit.wires,
             error=segment.error,
             timings=segment.timings,
+            partials=partial_use(segment) if job.placement == common_pb2.PLACEMENT_SPLIT else None,
         )
     return view
+
+
+def partial_use(segment: Segment) -> job_pb2.PartialUse:
+    """How many chunks of a segment came with partials, and how many of those were wrong."""
+    return job_pb2.PartialUse(chunks=segment.received, partials=segment.partials, wrong=segment.partials_wrong)

@@ -20,10 +20,12 @@ from .model import (
     PROVING,
     RUNNING,
     VERIFIED,
+    WITNESS_PLACEMENTS,
     Job,
     Segment,
 )
 from .sessions import Session
+from .trust import Distrust
 from .validation import parse_leaf, usable_timings
 
 
@@ -37,7 +39,7 @@ class Proving(Ingest):
             key = (job.job_id, segment.index)
             if segment.state in OPEN_STATES and segment.ended:
                 segment.state = PROVING
-            if segment.state in OPEN_STATES | {PROVING} and job.placement == common_pb2.PLACEMENT_CLOUD:
+            if segment.state in OPEN_STATES | {PROVING} and job.placement in WITNESS_PLACEMENTS:
                 if segment.acked:
                     out.append(m.Advance(key, segment.circuit, segment.acked, segment.state == PROVING))
             elif segment.state == PROVED and segment.leaf is not None:
@@ -50,7 +52,7 @@ class Proving(Ingest):
         self, connection: int, session: Session, message: uplink_pb2.SegmentProof, now: int
     ) -> list[m.Instruction]:
         try:
-            job, segment = self._locate(session, message.job_id, message.segment, common_pb2.PLACEMENT_PRIVATE)
+            job, segment = self._locate(session, message.job_id, message.segment, {common_pb2.PLACEMENT_PRIVATE})
         except WireError as e:
             return [answers.refused(connection, e.status, message.job_id, message.segment)]
         if segment.state not in OPEN_STATES:
@@ -75,6 +77,7 @@ class Proving(Ingest):
     def _leaf(self, job: Job, segment: Segment, leaf: common_pb2.LeafProof) -> list[m.Instruction]:
         key = (job.job_id, segment.index)
         segment.leaf, segment.state = leaf, PROVED
+        segment.partial_origins = {}
         job.revision += 1
         out: list[m.Instruction] = [m.SaveSegment(job, segment)]
         out += self._tell(job, *answers.segment_news(job, segment))
@@ -82,6 +85,30 @@ class Proving(Ingest):
         out.append(m.Verify(key, segment.circuit, leaf))
         if all(s.state in (PROVED, VERIFIED) for s in job.segments):
             out.append(m.LeavesComplete(job.job_id))
+        return [*out, m.Changed(job.job_id)]
+
+    def _partials_wrong(self, event: m.PartialsWrong, now: int) -> list[m.Instruction]:
+        """Traces wrong partials to the edges that sent them: those are told, and their partials are taken no more."""
+        job = self.jobs.get(event.key[0])
+        if job is None:
+            return []
+        segment = job.segments[event.key[1]]
+        by_session: dict[bytes, list[int]] = {}
+        for sequence in sorted(event.sequences):
+            if (origin := segment.partial_origins.pop(sequence, None)) is not None:
+                by_session.setdefault(origin, []).append(sequence)
+        out: list[m.Instruction] = []
+        for session_id, sequences in by_session.items():
+            segment.partials_wrong += len(sequences)
+            session = self.sessions.known(session_id)
+            name, identity = (session.edge_name, session.identity) if session is not None else ("", "")
+            record = Distrust(session_id, identity, name, job.job_id, segment.index, tuple(sequences), now)
+            if self.trust.add(record):
+                out.append(m.SaveDistrust(record))
+            if session is not None and session.connection is not None:
+                out.append(answers.partials_refused(session.connection, record))
+        if out:
+            job.revision += 1
         return [*out, m.Changed(job.job_id)]
 
     def _broken(self, event: m.SegmentBroken, now: int) -> list[m.Instruction]:

@@ -31,6 +31,9 @@ class Session:
     outstanding: int = 0
     in_flight: int = 0
     owed: int = 0
+    edge_name: str = ""
+    identity: str = ""
+    """As the edge's certificate names it; empty without one."""
 
 
 class Sessions:
@@ -53,6 +56,10 @@ class Sessions:
         session = self._by_id.get(session_id)
         return session.connection if session else None
 
+    def known(self, session_id: bytes) -> Session | None:
+        """The session, if it is connected or has chunks in flight."""
+        return self._by_id.get(session_id)
+
     def connections(self) -> list[int]:
         """All connections that said Hello."""
         return list(self._by_connection)
@@ -70,8 +77,13 @@ class Sessions:
         """Bytes that all windows together may take."""
         return sum(s.window for s in self._by_id.values())
 
-    def hello(self, connection: int, hello: uplink_pb2.Hello) -> list[Instruction]:
-        """Welcomes a connection, ending an older one of its session. `WireError` if it cannot be welcomed."""
+    def hello(
+        self, connection: int, hello: uplink_pb2.Hello, *, takes_partials: bool = False, identity: str = ""
+    ) -> list[Instruction]:
+        """Welcomes a connection, ending an older one of its session. `WireError` if it cannot be welcomed.
+
+        `identity`: as its certificate names the edge; `takes_partials`: whether the edge is trusted with partials.
+        """
         if connection in self._by_connection:
             raise refuse(FAILED_PRECONDITION, "this connection has said Hello already", reason="HELLO_TWICE")
         if hello.protocol_version != PROTOCOL_VERSION:
@@ -100,11 +112,15 @@ class Sessions:
             del self._by_connection[session.connection]
             out.append(Close(session.connection, superseded()))
         session.connection = connection
+        session.edge_name, session.identity = hello.edge_name, identity
         session.owed = 0
         session.outstanding = session.window - session.in_flight
         self._by_connection[connection] = session
         welcome = uplink_pb2.Welcome(
-            credit_bytes=session.outstanding, max_chunk_bytes=self._max_chunk, encodings=ENCODINGS
+            credit_bytes=session.outstanding,
+            max_chunk_bytes=self._max_chunk,
+            encodings=ENCODINGS,
+            takes_partials=takes_partials,
         )
         out.append(Send(connection, uplink_pb2.UplinkResponse(welcome=welcome)))
         return out

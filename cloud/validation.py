@@ -7,7 +7,14 @@ from itertools import islice
 
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.errors import InvalidInputError
-from prover_core.formats.chunk import ENCODING_PACKED, MAX_CHUNK_WIRES, chunk_digest, max_payload_bytes
+from prover_core.formats.chunk import (
+    ENCODING_PACKED,
+    MAX_CHUNK_WIRES,
+    chunk_digest,
+    max_payload_bytes,
+    partial_digest,
+)
+from prover_core.groth16 import PARTIAL_BYTES
 from prover_core.groth16.keys import Proof
 from prover_core.types import R
 
@@ -17,10 +24,9 @@ from .errors import (
     INVALID_ARGUMENT,
     NOT_FOUND,
     RESOURCE_EXHAUSTED,
-    UNIMPLEMENTED,
     refuse,
 )
-from .model import CircuitInfo, Job
+from .model import WITNESS_PLACEMENTS, CircuitInfo, Job
 
 NAME_LIMIT = 128
 LINK_LIMIT = 1 << 16
@@ -43,6 +49,9 @@ def check_name(name: str, field: str) -> str:
     """A name for people."""
     if len(name) > NAME_LIMIT:
         raise refuse(INVALID_ARGUMENT, f"{field} has over {NAME_LIMIT} characters", reason="NAME_TOO_LONG", field=field)
+    if "\0" in name:
+        # PostgreSQL keeps no such text.
+        raise refuse(INVALID_ARGUMENT, f"{field} has a NUL character", reason="NAME_MALFORMED", field=field)
     return name
 
 
@@ -52,13 +61,12 @@ def check_open(
     """The circuit of each segment of a job that may be opened; NOT_FOUND names the first circuit that is not here."""
     check_bytes(message.job_id, 32, "job_id")
     check_name(message.name, "name")
-    if message.placement == common_pb2.PLACEMENT_SPLIT:
+    if message.placement not in {*WITNESS_PLACEMENTS, common_pb2.PLACEMENT_PRIVATE}:
         raise refuse(
-            UNIMPLEMENTED, "this cloud does not take placement split", reason="PLACEMENT_UNKNOWN", field="placement"
-        )
-    if message.placement not in (common_pb2.PLACEMENT_CLOUD, common_pb2.PLACEMENT_PRIVATE):
-        raise refuse(
-            INVALID_ARGUMENT, "a placement must be chosen: cloud or private", reason="NO_PLACEMENT", field="placement"
+            INVALID_ARGUMENT,
+            "a placement must be chosen: cloud, split or private",
+            reason="NO_PLACEMENT",
+            field="placement",
         )
     if not 1 <= len(message.circuits) <= max_segments:
         raise refuse(
@@ -159,6 +167,24 @@ def check_chunk_digest(chunk: uplink_pb2.Chunk) -> None:
             f"{where}: the chunk does not have its digest; it was altered on the way",
             reason="CHUNK_ALTERED",
             field=f"{where}.digest",
+        )
+
+
+def check_partial(chunk: uplink_pb2.Chunk, placement: common_pb2.Placement) -> None:
+    """The frame of a chunk's partial: DATA_LOSS if it is not what its sender meant it to be. Its points are checked by
+    the prover, off the event loop."""
+    where = f"segments[{chunk.segment}].chunks[{chunk.sequence}].partial"
+    if placement != common_pb2.PLACEMENT_SPLIT:
+        raise refuse(
+            INVALID_ARGUMENT,
+            f"{where}: a job of placement {common_pb2.Placement.Name(placement)} takes no partials",
+            reason="PARTIAL_UNWANTED",
+            field=where,
+        )
+    check_bytes(chunk.partial.points, PARTIAL_BYTES, f"{where}.points")
+    if chunk.partial.digest != partial_digest(chunk.digest, chunk.partial.points):
+        raise refuse(
+            DATA_LOSS, f"{where}: the points do not have the digest", reason="PARTIAL_ALTERED", field=f"{where}.digest"
         )
 
 

@@ -20,7 +20,7 @@ from .interface import (
     StoreVersionError,
     Write,
 )
-from .rows import batch_write, circuit_write, job_writes, segment_writes, state_write
+from .rows import batch_write, circuit_write, distrust_write, job_writes, segment_writes, state_write
 from .sqlite import SqliteStore
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "batch_write",
     "check_url",
     "circuit_write",
+    "distrust_write",
     "job_writes",
     "open_store",
     "segment_writes",

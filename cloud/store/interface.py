@@ -15,6 +15,7 @@ from hybrid_prover.v1 import circuit_pb2
 from prover_core.errors import ProverError, UnavailableError
 
 from ..model import Job, SegmentKey
+from ..trust import Distrust
 
 
 class StoreError(ProverError):
@@ -99,6 +100,10 @@ class Store(Protocol):
 
     def circuits(self) -> list[circuit_pb2.Circuit]:
         """All registered circuits, by name."""
+        ...
+
+    def distrusted(self) -> list[Distrust]:
+        """Edges that are not trusted with partials, oldest first."""
         ...
 
     def close(self) -> None:

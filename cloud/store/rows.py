@@ -12,6 +12,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import circuit_pb2, common_pb2
 
 from ..model import CircuitInfo, Job, Segment
+from ..trust import Distrust
 from . import schema
 from .interface import BatchRecord, Write
 
@@ -89,6 +90,26 @@ def batch_write(batch: BatchRecord) -> Write:
     return Write(schema.batches, (row,))
 
 
+def distrust_write(record: Distrust) -> Write:
+    """The row of an edge that is not trusted with partials any more."""
+    row = {
+        "session_id": record.session_id,
+        "identity": record.identity,
+        "edge_name": record.edge_name,
+        "job_id": record.job_id,
+        "position": record.segment,
+        "sequences": ",".join(map(str, record.sequences)),
+        "since_nanos": record.since_nanos,
+    }
+    return Write(schema.distrusted_edges, (row,))
+
+
+def read_distrust(row: Any) -> Distrust:
+    """The inverse of `distrust_write`."""
+    sequences = tuple(int(n) for n in row.sequences.split(",") if n)
+    return Distrust(row.session_id, row.identity, row.edge_name, row.job_id, row.position, sequences, row.since_nanos)
+
+
 def _segment_row(job: Job, segment: Segment) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
@@ -101,6 +122,8 @@ def _segment_row(job: Job, segment: Segment) -> dict[str, Any]:
         "wires_acked": segment.wires_acked,
         "error": segment.error.SerializeToString() if segment.error is not None else None,
         "batch_id": segment.batch_id or None,
+        "partials": segment.partials,
+        "partials_wrong": segment.partials_wrong,
     }
 
 
@@ -141,6 +164,7 @@ def _segment(row: Any) -> Segment:
     segment.state, segment.error = row.state, _status(row.error)
     segment.received = segment.acked = row.chunks
     segment.wires_acked, segment.batch_id = row.wires_acked, row.batch_id or b""
+    segment.partials, segment.partials_wrong = row.partials, row.partials_wrong
     return segment
 
 

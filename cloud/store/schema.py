@@ -63,6 +63,8 @@ segments = sa.Table(
     sa.Column("wires_acked", sa.BigInteger, nullable=False),
     sa.Column("error", sa.LargeBinary),
     sa.Column("batch_id", sa.ForeignKey("batches.batch_id")),
+    sa.Column("partials", sa.BigInteger, nullable=False, server_default="0"),  # chunks that came with a partial
+    sa.Column("partials_wrong", sa.BigInteger, nullable=False, server_default="0"),
 )
 proofs = sa.Table(
     "proofs",
@@ -91,4 +93,15 @@ ownership = sa.Table(
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # one row, 1
     sa.Column("epoch", sa.BigInteger, nullable=False),  # how often a cloud has opened this database
+)
+distrusted_edges = sa.Table(
+    "distrusted_edges",
+    METADATA,
+    sa.Column("session_id", sa.LargeBinary, primary_key=True),
+    sa.Column("identity", sa.Text, nullable=False),  # as the edge's certificate names it, or empty
+    sa.Column("edge_name", sa.Text, nullable=False),
+    sa.Column("job_id", sa.LargeBinary, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("sequences", sa.Text, nullable=False),  # chunks with wrong partials, decimal, by commas
+    sa.Column("since_nanos", sa.BigInteger, nullable=False),
 )

@@ -13,9 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from hybrid_prover.v1 import circuit_pb2
 
 from ..model import RUNNING, Job
+from ..trust import Distrust
 from . import schema
 from .interface import BatchRecord, Write
-from .rows import read_jobs
+from .rows import read_distrust, read_jobs
 
 T = TypeVar("T")
 
@@ -84,8 +85,15 @@ class SqlStore(ABC):
 
     def circuits(self) -> list[circuit_pb2.Circuit]:
         table = schema.circuits
-        query = sa.select(table.c.record).order_by(table.c.name, table.c.digest)
-        return self._run(lambda c: [circuit_pb2.Circuit.FromString(row.record) for row in c.execute(query)])
+        query = sa.select(table.c.record)
+        found = self._run(lambda c: [circuit_pb2.Circuit.FromString(row.record) for row in c.execute(query)])
+        # Sorted here: databases differ in how they compare text.
+        return sorted(found, key=lambda c: (c.name, c.digest))
+
+    def distrusted(self) -> list[Distrust]:
+        table = schema.distrusted_edges
+        query = sa.select(table).order_by(table.c.since_nanos, table.c.session_id)
+        return self._run(lambda c: [read_distrust(row) for row in c.execute(query)])
 
     def _load(self, condition: sa.ColumnElement[bool], limit: int | None) -> list[Job]:
         query = sa.select(schema.jobs).where(condition)

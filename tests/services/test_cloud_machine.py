@@ -429,7 +429,6 @@ def test_newer_connection_ends_the_older_one() -> None:
         ({"circuits": []}, INVALID, "segments"),
         ({"circuits": [b"short"]}, INVALID, "segments[0].circuit"),
         ({"placement": common_pb2.PLACEMENT_UNSPECIFIED}, INVALID, "placement"),
-        ({"placement": common_pb2.PLACEMENT_SPLIT}, 12, "placement"),
         ({"job_id": b"short"}, INVALID, "job_id"),
         ({"name": "n" * 129}, INVALID, "name"),
         ({"links": [common_pb2.Link(from_segment=1, to_segment=0)]}, INVALID, "links[0].to_segment"),
