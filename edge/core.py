@@ -40,10 +40,13 @@ from .instructions import (
 )
 from .leafcheck import LeafChecker
 from .machine import EdgeMachine
+from .metrics import EdgeMetrics
 from .model import Code, Job, JobState, SegmentState, Timing
+from .observer import EdgeObserver
 from .spool import CircuitRecord, job_row, segment_row
 from .spoolthread import SpoolThread
 from .status import RpcError, failure_of, rpc_error
+from .statusview import samples
 from .workers import WitnessTask, WorkerDied, WorkerPool
 
 log = structlog.get_logger("edge")
@@ -84,6 +87,9 @@ class EdgeCore:
             max_unacked=config.max_unacked,
             finished_kept=config.finished_jobs_kept,
         )
+        self.started_nanos = time.time_ns()
+        self.observer = EdgeObserver(EdgeMetrics(lambda: samples(self)), self.machine.jobs, config.backend)
+        self.spool.on_written = self.observer.metrics.store_write_seconds.observe
         self.circuits: dict[bytes, CircuitRecord] = {}
         self.chunks: dict[tuple[bytes, int], list[ChunkRecord]] = {}
         self.partials: dict[tuple[bytes, int], dict[int, bytes]] = {}
@@ -109,6 +115,8 @@ class EdgeCore:
         for job, chunks in self.spool.spool.jobs():
             for s in job.segments:
                 self.chunks[job.id, s.index] = chunks[s.index]
+            if job.state is JobState.RUNNING:
+                self.observer.restored(job)
             self.apply(self.machine.restore(job, self.now()))
             if job.state is JobState.RUNNING:
                 log.info("job resumed", job_id=job.id.hex(), segments=len(job.segments))
@@ -125,6 +133,7 @@ class EdgeCore:
         await self.pool.close()
         await self.partial_pool.close()
         await self.spool.close()
+        await self.observer.close()
 
     def wake_watchers(self) -> None:
         """Makes every `wait_change` return."""
@@ -157,6 +166,7 @@ class EdgeCore:
                 "job accepted", job_id=plan.job_id.hex(), segments=len(plan.segments), placement=plan.placement.name
             )
             self._keep_fresh(plan.job_id, blobs)
+            self.observer.accepted(plan)
             self.apply(self.machine.submit(plan, accepted))
         return plan.job_id, True
 
@@ -218,6 +228,8 @@ class EdgeCore:
 
     def apply(self, instructions: Iterable[Instruction]) -> None:
         """Carries out what the machine decided; called after every event."""
+        instructions = list(instructions)
+        self.observer.saw(instructions, self.now())
         for instruction in instructions:
             self._do(instruction)
         self.wake.set()
@@ -259,10 +271,6 @@ class EdgeCore:
     def _save_job(self, job: Job) -> None:
         row = job_row(job)
         self.spool.post(lambda spool: spool.save_job(row))
-        if job.state is not JobState.RUNNING:
-            seconds = (job.ended - job.accepted) / 1e9
-            text = job.failure.message if job.failure else ""
-            log.info("job ended", job_id=job.id.hex(), state=job.state.name, seconds=round(seconds, 3), error=text)
 
     def _start(self, job_id: bytes, segment: int) -> None:
         key = (job_id, segment)
@@ -306,6 +314,7 @@ class EdgeCore:
             head, body = await self.pool.witness(task, lambda event: self._worker_event(job_id, segment, event))
         except WorkerDied as e:
             bound.warning("worker died", error=str(e))
+            self.observer.worker_died()
             self.apply(machine.worker_died(job_id, segment, e.failure, self.now()))
         except Exception as e:
             if not isinstance(e, RpcError):
@@ -379,6 +388,7 @@ class EdgeCore:
 
     def _leaf_fault(self, job_id: bytes, segment: int, why: str) -> None:
         self.leaves_refused += 1
+        self.observer.leaf_refused()
         log.error(
             "leaf of the cloud refused", job_id=job_id.hex(), segment=segment, error=why, refused=self.leaves_refused
         )

@@ -14,7 +14,8 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc
+from hybrid_prover.telemetry.otlp import open_traces
+from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2, status_pb2_grpc
 from prover_core.artifacts import ArtifactStore
 from prover_core.errors import InvalidInputError
 
@@ -23,6 +24,7 @@ from .config import EdgeConfig, split_address
 from .core import EdgeCore
 from .rpc_circuits import CircuitService
 from .rpc_jobs import JobQueryService, JobService
+from .rpc_status import StatusService
 from .security import bind, make_guard
 from .spoolthread import SpoolThread
 from .uplink import Uplink
@@ -34,6 +36,7 @@ _SERVICES = (
     job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
+    status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 
 
@@ -85,6 +88,8 @@ class EdgeDaemon:
         self._add_services()
         self.port = bind(self._server, config)
         stack.push_async_callback(self._server.stop, config.stop_seconds)
+        self.core.observer.metrics.start(config.metrics_host, config.metrics_port)
+        self.core.observer.spans = open_traces("hybrid-prover-edge", config.name)
         await self.core.pool.start()
         self.core.restore()
         self.core.spool.start()
@@ -102,6 +107,7 @@ class EdgeDaemon:
         job_pb2_grpc.add_JobServiceServicer_to_server(JobService(self.core), self._server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(JobQueryService(self.core), self._server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(CircuitService(self.core), self._server)
+        status_pb2_grpc.add_StatusServiceServicer_to_server(StatusService(self.core), self._server)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 
     async def _refuse_new_work(self) -> None:

@@ -24,7 +24,7 @@ from .model import Failure, Job, JobPlan, JobState, Segment, SegmentState, Timin
 from .outbox import Outbox
 from .partials import PartialPlanner
 
-EDGE_PHASES = frozenset({"edge_queue", "witness", "upload", "prove"})
+EDGE_PHASES = frozenset({"edge_queue", "witness", "partials", "upload", "prove"})
 """What is measured here; what the cloud says of these is what it was told."""
 
 
@@ -47,6 +47,11 @@ class JobBook:
         self._finished: deque[bytes] = deque()
         self._out: list[Instruction] = []
         self._witness_times: deque[int] = deque(maxlen=64)
+
+    @property
+    def unacked_bytes(self) -> int:
+        """Payload bytes in the spool that the cloud has not acknowledged."""
+        return self._unacked
 
     def unfinished(self) -> tuple[int, int]:
         """(jobs, segments) that have not ended."""

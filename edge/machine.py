@@ -46,6 +46,11 @@ class EdgeMachine(JobBook):
             self._out.append(chosen)
         return super()._drain()
 
+    @property
+    def credit_bytes(self) -> int:
+        """Payload bytes that may be sent now."""
+        return self._outbox.credit
+
     def uplink_up(self, credit: int, max_chunk: int, now: int, *, takes_partials: bool = False) -> list[Instruction]:
         """Welcome came: everything unfinished is announced again."""
         self._outbox.reset(self.jobs, connected=True, credit=credit, max_chunk=max_chunk)

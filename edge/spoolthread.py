@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -26,6 +27,8 @@ class SpoolThread:
     def __init__(self, folder: Path) -> None:
         self.spool = Spool(folder)
         """For reading before `start`, and for its constants and paths at any time."""
+        self.on_written: Callable[[float], object] = lambda _: None
+        """Told how many seconds each transaction took, from its thread."""
         self._work: queue.SimpleQueue[tuple[Callable[[Spool], object], asyncio.Future[object] | None] | None]
         self._work = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
@@ -60,6 +63,7 @@ class SpoolThread:
                 items.append(self._work.get())
             running = None not in items
             batch = [item for item in items if item is not None]
+            begun = time.perf_counter()
             try:
                 self.spool.begin(synced=any(future is not None for _, future in batch))
                 results = [work(self.spool) for work, _ in batch]
@@ -70,6 +74,7 @@ class SpoolThread:
                 for item in batch:
                     self._alone(*item)
             else:
+                self.on_written(time.perf_counter() - begun)
                 for (_, future), result in zip(batch, results, strict=True):
                     if future is not None:
                         self._loop.call_soon_threadsafe(_resolve, future, result)

@@ -102,6 +102,7 @@ class Uplink:
                         welcome.credit_bytes, welcome.max_chunk_bytes, core.now(), takes_partials=taken
                     )
                 )
+                core.observer.connected()
                 log.info("uplink up", cloud=self._config.cloud, credit=welcome.credit_bytes)
                 writer = asyncio.create_task(self._write(call))
                 await self._read(call, writer)
@@ -120,6 +121,7 @@ class Uplink:
             finally:
                 core.on_uplink = lambda _: None
                 if writer is not None:
+                    core.observer.disconnected()
                     writer.cancel()
                     await asyncio.gather(writer, return_exceptions=True)
                 await calls.close()
@@ -165,6 +167,7 @@ class Uplink:
                 continue
             request = self._request(message)
             if request is not None:
+                core.observer.sends(request)
                 await call.write(request)
 
     def _request(self, message: Message) -> uplink_pb2.UplinkRequest | None:
@@ -257,6 +260,7 @@ class Uplink:
 
     def _take(self, answer: uplink_pb2.UplinkResponse) -> None:
         core, machine, now = self._core, self._core.machine, self._core.now()
+        core.observer.told(answer)
         match answer.WhichOneof("message"):
             case "job_opened":
                 opened = answer.job_opened

@@ -138,6 +138,10 @@ class WorkerPool:
         """Process ids of the workers, busy ones first."""
         return [p.pid for p in (*self._busy, *self._idle) if p.alive]
 
+    def busy(self) -> list[tuple[int, bool]]:
+        """(process id, whether it has a task) of every worker that lives."""
+        return [(p.pid, p in self._busy) for p in (*self._busy, *self._idle) if p.alive]
+
     async def witness(self, task: WitnessTask, on_event: Callable[[frames.Head], None]) -> tuple[frames.Head, bytes]:
         """Runs one segment; `on_event` gets `chunk` and `proving` events as they come, the last frame is returned.
 

@@ -21,9 +21,9 @@ class Kind(IntEnum):
 KINDS: Final[Mapping[str, Kind]] = {
     "edge_queue": Kind.WAIT,
     "witness": Kind.COMPUTE,
+    "partials": Kind.COMPUTE,
     "upload": Kind.TRANSFER,
     "prove": Kind.COMPUTE,
-    "leaf_check": Kind.COMPUTE,
     "queue": Kind.WAIT,
     "accumulate": Kind.COMPUTE,
     "quotient": Kind.COMPUTE,
@@ -33,7 +33,7 @@ KINDS: Final[Mapping[str, Kind]] = {
 }
 """Every stage that is known, in the order of a segment's life; a stage not listed counts as work."""
 
-SUMMED: Final = frozenset({"queue", "accumulate"})
+SUMMED: Final = frozenset({"partials", "queue", "accumulate"})
 """Stages whose duration is the sum of intervals with other stages between them."""
 
 WINDOW_SECONDS: Final = 600.0
