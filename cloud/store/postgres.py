@@ -1,8 +1,8 @@
 """The shared store: PostgreSQL through psycopg 3, over one connection that is made anew when it breaks.
 
 The connection holds an advisory lock of the database (of the schema, where the URL chooses one), so that one cloud has
-it at a time. The server drops the lock when it notices that the connection is gone, and not before what was sent over it
-has been carried out or undone: a write sent again over a new connection can therefore not overtake its first sending.
+it at a time. The server drops the lock when it notices that the connection is gone, and not before what was sent over
+it has been carried out or undone: a write sent again over a new connection cannot overtake its first sending.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class PostgresStore(SqlStore):
 
     A broken connection, a restarting or a standby server and a held lock are waited out, up to `outage_seconds` from
     the first failure on, the first connection included; then `StoreUnavailableError`, or `StoreInUseError` if it is
-    the lock. A server that stops answering counts as broken after the same time. `StoreInUseError` also if another
+    the lock. A server that stops answering counts as broken after half that time. `StoreInUseError` also if another
     cloud has had the database while the connection was down: what this one holds in memory is then out of date.
     """
 
@@ -97,6 +97,7 @@ class PostgresStore(SqlStore):
         if self._failed is not None:
             raise self._failed
         while True:
+            begun = time.monotonic()
             try:
                 if self._connection is None:
                     self._connection = self._connect()
@@ -104,13 +105,13 @@ class PostgresStore(SqlStore):
                     result = work(self._connection)
             except _Held as e:
                 self._drop()
-                self._wait(StoreInUseError(f"another cloud is using the database {self._name}", field="database"), e)
+                error = StoreInUseError(f"another cloud is using the database {self._name}", field="database")
+                self._wait(error, e, begun)
             except sa.exc.DBAPIError as e:
-                broken = _is_transient(e)
-                if not broken:
+                if not _is_transient(e):
                     raise StoreError(f"the database {self._name} refuses: {e.orig}") from e
                 self._drop()
-                self._wait(StoreUnavailableError(f"the database {self._name} is away: {e.orig}"), e)
+                self._wait(StoreUnavailableError(f"the database {self._name} is away: {e.orig}"), e, begun)
             except sa.exc.SQLAlchemyError as e:
                 raise StoreError(f"the database {self._name} refuses: {e}") from e
             else:
@@ -150,13 +151,12 @@ class PostgresStore(SqlStore):
         self._failed = error
         return error
 
-    def _wait(self, error: StoreError, cause: Exception) -> None:
+    def _wait(self, error: StoreError, cause: Exception, begun: float) -> None:
         """Pauses before the next attempt; raises the error, for good, when there has been time enough."""
-        now = time.monotonic()
         if self._down_since is None:
-            self._down_since = now
+            self._down_since = begun
             log.warning("database_lost", reason=str(error), patience_seconds=self._outage)
-        if now - self._down_since >= self._outage:
+        if time.monotonic() - self._down_since >= self._outage:
             raise self._fail(error) from cause
         self._pause = min(LONGEST_PAUSE, max(0.02, 2 * self._pause), self._outage)
         time.sleep(self._pause)
@@ -171,7 +171,7 @@ class PostgresStore(SqlStore):
 
     @contextlib.contextmanager
     def _watched(self, connection: sa.Connection) -> Iterator[None]:
-        """Cuts the connection when a transaction has had no end for `outage_seconds`; the driver would wait for ever.
+        """Cuts the connection when a transaction has had no end for half of `outage_seconds`; the driver would wait on.
 
         The first one is left alone: it may have much to migrate.
         """
@@ -180,7 +180,7 @@ class PostgresStore(SqlStore):
             return
         driver: Any = connection.connection.driver_connection
         line = socket.socket(fileno=os.dup(driver.fileno()))
-        timer = threading.Timer(self._outage, _cut, (line,))
+        timer = threading.Timer(self._outage / 2, _cut, (line,))
         timer.daemon = True
         timer.start()
         try:

@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -20,6 +19,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
+from store_book import Place
 
 from cloud.config import CloudConfig
 from cloud.errors import violated_field
@@ -40,8 +40,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Sample
 
 
 @pytest.fixture
-def config(tmp_path) -> CloudConfig:
-    return CloudConfig(port=0, data_dir=tmp_path, batch_age_ms=50, drain_grace_seconds=5, max_chunk_bytes=64 << 10)
+def config(tmp_path, database) -> CloudConfig:
+    limits = {"batch_age_ms": 50, "drain_grace_seconds": 5, "max_chunk_bytes": 64 << 10}
+    return CloudConfig(port=0, data_dir=tmp_path, database=database, **limits)
 
 
 @pytest.fixture
@@ -327,13 +328,11 @@ async def test_a_private_job_is_done_without_a_witness(channel, config, sample, 
     await edge.send(segment_proof=uplink_pb2.SegmentProof(job_id=job, segment=0, leaf=leaf))
     assert (await edge.ended(job)).HasField("done")
     assert list((config.data_dir / "chunks").iterdir()) == []
-    with sqlite3.connect(config.data_dir / "cloud.sqlite") as db:
-        (size, failed), (batch,) = (
-            db.execute("select size, failed from batches").fetchone(),
-            db.execute("select hex(batch_id) from segments").fetchone(),
-        )
+    place = Place(config.data_dir, config.database)
+    ((size, failed),) = place.execute("SELECT size, failed FROM batches")
+    ((batch,),) = place.execute("SELECT batch_id FROM segments")
     verified = next(r.segment_update.verified for r in edge.heard if r.segment_update.HasField("verified"))
-    assert (size, failed, batch) == (1, 0, verified.batch_id.hex().upper())
+    assert (size, failed, batch) == (1, 0, verified.batch_id)
 
 
 async def test_a_broken_link_names_both_positions(channel, sample) -> None:
@@ -417,8 +416,8 @@ async def test_health_reflection_and_the_database_mode(channel, config) -> None:
     call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
     names = {s.name async for r in call for s in r.list_services_response.service}
     assert set(SERVICES) <= names
-    with sqlite3.connect(config.data_dir / "cloud.sqlite") as db:
-        assert db.execute("pragma journal_mode").fetchone() == ("wal",)
+    if not config.database:
+        assert Place(config.data_dir).execute("PRAGMA journal_mode") == [("wal",)]
 
 
 async def test_draining_tells_edges_and_finishes_what_is_complete(config, sample) -> None:

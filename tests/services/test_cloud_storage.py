@@ -11,14 +11,12 @@ import numpy as np
 import pytest
 from cloud_edge import Sample, cut, make_sample
 
-from cloud import store as db
 from cloud.chunklog import ChunkLogReader, ChunkLogs, chunk_record, end_record, log_path, recover
-from cloud.errors import make_status
 from cloud.executor import Executor
 from cloud.keys import KeyCache
-from cloud.model import FAILED, JOB_FAILED, PROVED, VERIFIED, CircuitInfo, Job, Segment
+from cloud.model import FAILED, PROVED, VERIFIED, CircuitInfo
 from cloud.policy import BatchCause, BatchPolicy, ClosedBatch, credit_to_grant, session_window
-from hybrid_prover.v1 import circuit_pb2, common_pb2
+from hybrid_prover.v1 import common_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
@@ -116,59 +114,6 @@ def test_a_disk_that_refuses_is_reported(tmp_path: Path) -> None:
     writer.close()
     assert told.durable == []
     assert [key for key, _ in told.errors] == [(JOB, 0)]
-
-
-def test_jobs_survive_the_store(tmp_path: Path) -> None:
-    circuit = CircuitInfo(b"c" * 32, 40, 2)
-    job = Job(JOB, "name", common_pb2.PLACEMENT_CLOUD, [common_pb2.Link(to_segment=1)], [], accepted_nanos=7)
-    job.segments = [Segment(i, circuit) for i in range(3)]
-    store = db.SqliteStore(tmp_path / "x.sqlite")
-    store.write(db.job_writes(job))
-    assert [j.job_id for j in store.unfinished()] == [JOB]
-    batch = db.BatchRecord(b"b" * 32, b"v" * 32, ((JOB, 1),), 0, "size", 99)
-    store.write([db.batch_write(batch)])
-    done, broken = job.segments[1], job.segments[2]
-    done.state, done.batch_id = VERIFIED, batch.batch_id
-    done.leaf = common_pb2.LeafProof(
-        proof=common_pb2.Groth16Proof(a=b"a" * 64, b=b"b" * 128, c=b"c" * 64), public_signals=[b"p" * 32, b"q" * 32]
-    )
-    done.timings = [common_pb2.PhaseTiming(phase="finish", start_unix_nanos=5, duration_nanos=6)]
-    broken.state, broken.error = FAILED, make_status(9, "broken", reason="R", field="segments[2]")
-    job.state, job.error, job.ended_nanos, job.revision = JOB_FAILED, broken.error, 11, 4
-    store.write(db.segment_writes(job, done) + db.segment_writes(job, broken))
-    store.close()
-
-    again = db.SqliteStore(tmp_path / "x.sqlite")
-    read = again.load_job(JOB)
-    assert read is not None
-    assert (read.name, read.state, read.error, read.ended_nanos, read.revision) == ("name", 3, broken.error, 11, 4)
-    assert read.links == job.links
-    assert [s.state for s in read.segments] == [1, VERIFIED, FAILED]
-    assert (read.segments[1].leaf, read.segments[1].timings) == (done.leaf, done.timings)
-    assert read.segments[2].error == broken.error
-    assert again.unfinished() == []
-    assert again.load_batch(batch.batch_id) == batch
-    assert again.load_job(b"k" * 32) is None
-    assert again.load_batch(b"k" * 32) is None
-    again.close()
-
-
-def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
-    store = db.SqliteStore(tmp_path / "x.sqlite")
-    job = Job(JOB, "n", common_pb2.PLACEMENT_CLOUD, [], [Segment(0, CircuitInfo(b"c" * 32, 4, 1))])
-    job.segments[0].batch_id = b"no such batch"
-    with pytest.raises(Exception, match="FOREIGN KEY"):
-        store.write(db.job_writes(job))
-    assert store.load_job(JOB) is None
-    store.close()
-
-
-def test_circuits_are_kept_by_name(tmp_path: Path) -> None:
-    store = db.SqliteStore(tmp_path / "x.sqlite")
-    for name, digest in (("b", b"1"), ("a", b"2"), ("c", b"1")):
-        store.write([db.circuit_write(circuit_pb2.Circuit(digest=digest * 32, name=name))])
-    assert [(c.name, c.digest[:1]) for c in store.circuits()] == [("a", b"2"), ("c", b"1")]
-    store.close()
 
 
 def test_batches_close_on_size_age_and_job() -> None:
