@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from hybrid_prover.security.principal import Principal
 from hybrid_prover.v1 import common_pb2, job_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.errors import VerificationError
@@ -142,13 +143,18 @@ class EdgeCore:
 
     # What the local API asks
 
-    async def submit(self, request: job_pb2.SubmitJobRequest) -> tuple[bytes, bool]:
+    async def submit(self, request: job_pb2.SubmitJobRequest, client: str = "") -> tuple[bytes, bool]:
         """(job id, whether it is new); durable when this returns. Errors as in `requests.plan_job`, or queue full."""
         plan = requests.plan_job(
-            request, self.circuits, secret=self.spool.spool.secret, chunk_wires=self.config.chunk_wires
+            request,
+            self.circuits,
+            secret=self.spool.spool.secret,
+            chunk_wires=self.config.chunk_wires,
+            client=client,
         )
         async with self._admission:
             if plan.job_id in self.machine.jobs:
+                await self._wanted_by(self.machine.jobs[plan.job_id], client)
                 return plan.job_id, False
             jobs, segments = self.machine.unfinished()
             # A job of more segments than the queue holds is taken when it is alone, else it would wait for ever.
@@ -177,18 +183,33 @@ class EdgeCore:
             self._fresh_bytes += size
             self._fresh.update({(job_id, i): blob for i, blob in enumerate(blobs)})
 
-    def job(self, job_id: bytes) -> Job:
-        """The job as it stands, or NOT_FOUND."""
+    async def _wanted_by(self, job: Job, client: str) -> None:
+        """Who submits what another has submitted knows its content: it is that client's job as well."""
+        if client and client not in job.clients:
+            job.clients.add(client)
+            await self._save_clients(job)
+
+    async def _save_clients(self, job: Job) -> None:
+        clients = sorted(job.clients)
+        await self.spool.call(lambda spool: spool.save_clients(job.id, clients))
+
+    def job(self, job_id: bytes, caller: Principal) -> Job:
+        """The job as it stands, or NOT_FOUND: unknown jobs and those of others look alike."""
         requests.checked_digest(job_id, "job_id")
         found = self.machine.jobs.get(job_id)
-        if found is None:
+        if found is None or not caller.owns(found.clients):
             raise rpc_error(Code.NOT_FOUND, f"no job {job_id.hex()} here", reason="JOB_UNKNOWN", field="job_id")
         return found
 
-    def cancel(self, job_id: bytes) -> Job:
-        """Stops a job; nothing if it has ended."""
-        job = self.job(job_id)
-        self.apply(self.machine.cancel(job_id, self.now()))
+    async def cancel(self, job_id: bytes, caller: Principal) -> Job:
+        """Stops a job; nothing if it has ended. One that other clients want too goes on, and is theirs alone."""
+        job = self.job(job_id, caller)
+        if job.state is JobState.RUNNING and not caller.operates and job.clients - {caller.client}:
+            job.clients.discard(caller.client)
+            await self._save_clients(job)
+            log.info("job left by a client", job_id=job_id.hex(), client=caller.client)
+        else:
+            self.apply(self.machine.cancel(job_id, self.now()))
         return job
 
     async def wait_change(self, job_id: bytes) -> None:

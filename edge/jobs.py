@@ -67,7 +67,8 @@ class JobBook:
         """Takes a job whose inputs are durable already; does nothing if it is known."""
         if plan.job_id not in self.jobs:
             segments = [Segment(i, s.circuit, s.wires) for i, s in enumerate(plan.segments)]
-            self._adopt(Job(plan, segments, accepted=now, order=self._order), now)
+            clients = {plan.client} - {""}
+            self._adopt(Job(plan, segments, accepted=now, order=self._order, clients=clients), now)
             self._out.append(Notify(plan.job_id))
         return self._drain()
 

@@ -111,6 +111,8 @@ class JobPlan:
     links: tuple[Link, ...]
     chunk_wires: int
     """Wires in a chunk: fixed when the job is accepted, so that a witness made again gives the same chunks."""
+    client: str = ""
+    """Who submitted it first, by the name of the token; empty for jobs of a time without tokens."""
 
 
 @dataclass(slots=True)
@@ -199,6 +201,8 @@ class Job:
     opens: int = 0
     """Refused or farewell OpenJobs since the last success."""
     not_before: int = 0
+    clients: set[str] = field(default_factory=set)
+    """Who wants it: everybody who submitted this content and has not cancelled it since."""
     awaiting_result: bool = False
     """The cloud says done, but leaf proofs are missing here."""
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
+from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc
 from prover_core.artifacts import ArtifactWriter
 from prover_core.errors import FormatError, InvalidInputError
@@ -78,6 +80,8 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
         record = self._record(request)
         known = self._core.circuits.get(record.digest)
         if known is not None:
+            if not current().operates:
+                record = _completed(known, record)
             if _parts(known) == _parts(record):
                 return circuit_pb2.RegisterCircuitResponse(circuit=circuit_message(known))
             self._refuse_if_in_use(record.digest)
@@ -131,6 +135,22 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
     ) -> circuit_pb2.ListCircuitsResponse:
         found = sorted(self._core.circuits.values(), key=lambda c: (c.name, c.digest))
         return circuit_pb2.ListCircuitsResponse(circuits=[circuit_message(c) for c in found])
+
+
+def _completed(known: CircuitRecord, asked: CircuitRecord) -> CircuitRecord:
+    """What a client that does not operate the edge may make of a circuit: parts that are missing join those that are
+    there. ALREADY_EXISTS names a part that would be replaced: others' jobs are proved with it."""
+    for part in ("r1cs", "program"):
+        there, wanted = getattr(known, part), getattr(asked, part)
+        if there and wanted and there != wanted:
+            raise rpc_error(
+                Code.ALREADY_EXISTS,
+                f"a circuit of this key is registered with another {part}, which only an operator may replace",
+                reason="PART_CONFLICT",
+                field=f"parts.{part}_digest",
+            )
+    program, kind = (known.program, known.kind) if known.program else (asked.program, asked.kind)
+    return replace(asked, name=known.name, r1cs=known.r1cs or asked.r1cs, program=program, kind=kind)
 
 
 def _parts(c: CircuitRecord) -> tuple[bytes, bytes, bytes, int]:

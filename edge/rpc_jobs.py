@@ -1,4 +1,4 @@
-"""JobService and JobQueryService of an edge: its own jobs only."""
+"""JobService and JobQueryService of an edge: its own jobs only, and to each client its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
+from hybrid_prover.security import principal
 from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
 from prover_core.errors import InvalidInputError
 
@@ -33,12 +34,12 @@ class JobService(job_pb2_grpc.JobServiceServicer):
     async def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:
         if self._core.stopping:
             raise _stopping()
-        job_id, created = await self._core.submit(request)
+        job_id, created = await self._core.submit(request, principal.current().client)
         return job_pb2.SubmitJobResponse(job_id=job_id, created=created)
 
     @unary
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:
-        return job_pb2.CancelJobResponse(job=job_message(self._core.cancel(request.job_id)))
+        return job_pb2.CancelJobResponse(job=job_message(await self._core.cancel(request.job_id, principal.current())))
 
 
 class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
@@ -50,18 +51,20 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
 
     @unary
     async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
-        return job_pb2.GetJobResponse(job=job_message(self._core.job(request.job_id)))
+        return job_pb2.GetJobResponse(job=job_message(self._core.job(request.job_id, principal.current())))
 
     @unary
     async def ListJobs(self, request: job_pb2.ListJobsRequest, context: Any) -> job_pb2.ListJobsResponse:
         if request.limit > MAX_LISTED:
             raise InvalidInputError(f"limit is at most {MAX_LISTED}, not {request.limit}", field="limit")
-        jobs = sorted(self._core.machine.jobs.values(), key=lambda job: job.order, reverse=True)
+        caller = principal.current()
+        jobs = [job for job in self._core.machine.jobs.values() if caller.owns(job.clients)]
+        jobs.sort(key=lambda job: job.order, reverse=True)
         return job_pb2.ListJobsResponse(jobs=[job_message(job) for job in jobs[: request.limit or 100]])
 
     @streaming
     async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
-        job = self._core.job(request.job_id)
+        job = self._core.job(request.job_id, principal.current())
         if self._watchers >= self._core.config.max_watchers:
             text = f"{self._watchers} WatchJob streams are open already"
             raise rpc_error(Code.RESOURCE_EXHAUSTED, text, reason="TOO_MANY_WATCHERS", retry_after=10**9)
@@ -89,7 +92,7 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
 
     @unary
     async def GetResult(self, request: job_pb2.GetResultRequest, context: Any) -> job_pb2.GetResultResponse:
-        job = self._core.job(request.job_id)
+        job = self._core.job(request.job_id, principal.current())
         if job.state is JobState.RUNNING:
             raise rpc_error(Code.FAILED_PRECONDITION, "the job is unfinished", reason="JOB_UNFINISHED")
         if job.state is not JobState.DONE:

@@ -8,7 +8,7 @@ import grpc
 import grpc.aio
 
 from hybrid_prover.security.guard import Guard
-from hybrid_prover.security.tls import Identity, ServerTls, edge_credentials
+from hybrid_prover.security.tls import Identity, ServerTls, peer_credentials
 from hybrid_prover.security.tokens import TokenBook, TokenFile
 from prover_core.errors import InvalidInputError
 
@@ -50,4 +50,4 @@ def cloud_channel(config: EdgeConfig, options: Sequence[tuple[str, int]]) -> grp
         return grpc.aio.insecure_channel(config.cloud, options=options)
     if config.tls is None:
         raise InvalidInputError("the uplink needs the edge's certificate: give --tls", field="tls")
-    return grpc.aio.secure_channel(config.cloud, edge_credentials(config.tls, config.cloud_ca), options=options)
+    return grpc.aio.secure_channel(config.cloud, peer_credentials(config.tls, config.cloud_ca), options=options)

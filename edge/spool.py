@@ -24,8 +24,16 @@ from prover_core.errors import FormatError
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 2
-"""1 had no public signals."""
+SCHEMA_VERSION = 3
+"""1 had no public signals, 2 no clients."""
+_ADDED = {
+    1: ("ALTER TABLE segments ADD COLUMN publics BLOB",),
+    2: (
+        "ALTER TABLE jobs ADD COLUMN client VARCHAR NOT NULL DEFAULT ''",
+        "ALTER TABLE jobs ADD COLUMN clients VARCHAR NOT NULL DEFAULT '[]'",
+    ),
+}
+"""What brings each version to the next. Public signals that are missing are made again."""
 
 _tables = sa.MetaData()
 _meta = sa.Table(
@@ -56,6 +64,8 @@ _jobs = sa.Table(
     sa.Column("known_to_cloud", sa.Boolean, nullable=False),
     sa.Column("closing", sa.Boolean, nullable=False),
     sa.Column("failure", sa.LargeBinary),
+    sa.Column("client", sa.String, nullable=False),
+    sa.Column("clients", sa.String, nullable=False),  # JSON
 )
 _segments = sa.Table(
     "segments",
@@ -108,8 +118,8 @@ class Spool:
         _tables.create_all(self._engine)
         self._connection = self._engine.connect()
         version = int.from_bytes(self._meta("schema", SCHEMA_VERSION.to_bytes(4, "little")), "little")
-        if version == 1:
-            version = self._migrate()
+        if version in _ADDED:
+            version = self._migrate(version)
         if version != SCHEMA_VERSION:
             raise FormatError(f"the spool has schema {version}, this version reads {SCHEMA_VERSION}", field="state_dir")
         self.session_id = self._meta("session", secrets.token_bytes(16))
@@ -117,9 +127,11 @@ class Spool:
         self.secret = self._meta("secret", secrets.token_bytes(32))
         """Keys the ids of private jobs, see `requests.job_id`."""
 
-    def _migrate(self) -> int:
-        """Brings schema 1 to the present one; the public signals of its unfinished segments are made again."""
-        self._connection.exec_driver_sql("ALTER TABLE segments ADD COLUMN publics BLOB")
+    def _migrate(self, version: int) -> int:
+        """Brings an older schema to the present one, all of it or nothing."""
+        for older in range(version, SCHEMA_VERSION):
+            for statement in _ADDED[older]:
+                self._connection.exec_driver_sql(statement)
         row = {"value": SCHEMA_VERSION.to_bytes(4, "little")}
         self._connection.execute(sa.update(_meta).where(_meta.c.key == "schema").values(row))
         self._connection.commit()
@@ -192,6 +204,8 @@ class Spool:
                 revision=1,
                 known_to_cloud=False,
                 closing=False,
+                client=plan.client,
+                clients=json.dumps([plan.client] if plan.client else []),
             )
         )
         rows = [
@@ -203,6 +217,11 @@ class Spool:
     def save_job(self, row: dict[str, Any]) -> None:
         """Updates a job from `job_row`."""
         self._connection.execute(sa.update(_jobs).where(_jobs.c.id == row["id"]).values(row))
+
+    def save_clients(self, job_id: bytes, clients: Iterable[str]) -> None:
+        """Keeps who wants a job."""
+        values = {"clients": json.dumps(sorted(clients))}
+        self._connection.execute(sa.update(_jobs).where(_jobs.c.id == job_id).values(values))
 
     def save_segment(self, row: dict[str, Any]) -> None:
         """Updates a segment from `segment_row`."""
@@ -334,6 +353,7 @@ def _job(row: Any, segments: list[Segment]) -> Job:
         tuple(SegmentPlan(s.circuit, s.wires) for s in segments),
         tuple(Link(*k) for k in json.loads(row.links)),
         row.chunk_wires,
+        row.client,
     )
     return Job(
         plan,
@@ -346,6 +366,7 @@ def _job(row: Any, segments: list[Segment]) -> Job:
         revision=row.revision,
         known_to_cloud=row.known_to_cloud,
         closing=row.closing,
+        clients=set(json.loads(row.clients)),
     )
 
 

@@ -183,6 +183,7 @@ class Uplink:
                     placement=int(job.plan.placement),  # type: ignore[arg-type]
                     circuits=[s.circuit for s in job.segments],
                     links=link_messages(job.plan.links),
+                    client=job.plan.client,
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):

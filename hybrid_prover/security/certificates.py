@@ -34,6 +34,7 @@ BACKDATE: Final = datetime.timedelta(minutes=5)
 _USES: Final = {
     Role.CLOUD: [ExtendedKeyUsageOID.SERVER_AUTH],
     Role.EDGE: [ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH],
+    Role.WORKER: [ExtendedKeyUsageOID.CLIENT_AUTH],
     Role.CLIENT: [ExtendedKeyUsageOID.CLIENT_AUTH],
 }
 _HOST: Final = re.compile(r"(?:\*\.)?[A-Za-z0-9](?:[A-Za-z0-9-]{0,62})(?:\.[A-Za-z0-9][A-Za-z0-9-]{0,62})*")

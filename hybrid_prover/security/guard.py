@@ -14,7 +14,7 @@ import grpc.aio
 import structlog
 from google.rpc import error_details_pb2, status_pb2
 
-from .identity import edge_identity
+from .identity import Role, peer_identity
 from .principal import LOCAL, Principal, Right, serve_as
 from .rights import wanted
 from .tokens import TokenBook, TokenRefused
@@ -22,8 +22,11 @@ from .tokens import TokenBook, TokenRefused
 log = structlog.get_logger(__name__)
 
 DOMAIN = "hybrid-prover"
-EDGE_RIGHTS = frozenset({Right.EDGE, Right.READ, Right.SUBMIT})
-"""What an edge's certificate gives it: the uplink, its circuits, its own jobs."""
+_BY_CERTIFICATE: Mapping[Role, frozenset[Right]] = {
+    Role.EDGE: frozenset({Right.EDGE, Right.READ, Right.SUBMIT}),
+    Role.WORKER: frozenset({Right.WORK, Right.READ}),
+}
+"""What a certificate alone gives: an edge the uplink, circuits and its own jobs; a worker leases and keys."""
 
 _KINDS = {
     (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
@@ -124,7 +127,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return Principal()
         principal = self._identify(right, metadata, peer)
         if not principal.may(right):
-            who = principal.client or principal.edge
+            who = principal.client or principal.edge or principal.worker
             text = f"{who} lacks the right to {method.rsplit('/', 1)[-1]}: {_needed(right)}"
             raise Denied(grpc.StatusCode.PERMISSION_DENIED, text, "RIGHT_MISSING", right)
         return principal
@@ -134,18 +137,19 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     ) -> Principal:
         if self._open:
             return LOCAL
-        edge = edge_identity(peer)
+        role, name = peer_identity(peer) or (Role.CLIENT, "")
+        rights = _BY_CERTIFICATE.get(role, frozenset())
+        edge, worker = (name if role is wanted else "" for wanted in (Role.EDGE, Role.WORKER))
         given = [value for key, value in metadata or () if key == "authorization"]
-        if not given and edge:
-            return Principal(rights=EDGE_RIGHTS, edge=edge)
+        if not given and rights:
+            return Principal(rights=rights, edge=edge, worker=worker)
         try:
             if not given:
                 raise TokenRefused(f"no token was sent: {_needed(right)}", "TOKEN_MISSING")
             client = self._client(given)
         except TokenRefused as e:
             raise Denied(grpc.StatusCode.UNAUTHENTICATED, str(e), e.reason, right) from None
-        rights = client.rights | (EDGE_RIGHTS if edge else frozenset())
-        return Principal(client=client.client, rights=rights, edge=edge)
+        return Principal(client=client.client, rights=client.rights | rights, edge=edge, worker=worker)
 
     def _client(self, given: list[str | bytes]) -> Principal:
         scheme, _, token = given[0].partition(" ") if isinstance(given[0], str) else ("", "", "")
@@ -162,6 +166,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
 
 def _needed(right: Right) -> str:
-    if right is Right.EDGE:
-        return "the uplink is for edges, which show a certificate made with `hybrid-prover certs issue edge`"
+    if right in (Right.EDGE, Right.WORK):
+        role = "edge" if right is Right.EDGE else "worker"
+        return f"it is for {role}s, which show a certificate made with `hybrid-prover certs issue {role}`"
     return f"it wants a token with the right `{right}` (HYBRID_PROVER_TOKEN_FILE or --token-file names its file)"

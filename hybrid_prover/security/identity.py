@@ -1,4 +1,4 @@
-"""Who a certificate says its holder is. An edge's holds one URI name, `spiffe://TRUST-DOMAIN/edge/NAME`.
+"""Who a certificate says its holder is: one URI name, `spiffe://TRUST-DOMAIN/ROLE/NAME`, a SPIFFE id.
 
 TLS has checked chain, dates and possession of the key before anything here is asked. The common name means nothing.
 """
@@ -16,13 +16,14 @@ class Role(StrEnum):
 
     CLOUD = "cloud"
     EDGE = "edge"
+    WORKER = "worker"
     CLIENT = "client"
 
 
 TRUST_DOMAIN: Final = "hybrid-prover"
 """Of certificates made by `hybrid-prover certs`; other authorities may use their own."""
 
-_ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})/(cloud|edge|client)/([A-Za-z0-9._-]{1,64})")
+_ID: Final = re.compile(r"spiffe://([a-z0-9._-]{1,255})/(cloud|edge|worker|client)/([A-Za-z0-9._-]{1,64})")
 
 
 def identity(role: Role, name: str) -> str:
@@ -36,14 +37,14 @@ def read_identity(uri: str) -> tuple[Role, str] | None:
     return (Role(found[2]), found[3]) if found else None
 
 
-def edge_identity(peer: Mapping[str, Iterable[bytes]]) -> str:
-    """The edge that gRPC's auth context speaks of, or the empty string: no certificate, or none of an edge.
+def peer_identity(peer: Mapping[str, Iterable[bytes]]) -> tuple[Role, str] | None:
+    """(role, SPIFFE id) of whom gRPC's auth context speaks; None without a certificate of ours.
 
-    A certificate with several URI names of ours names nobody.
+    A certificate with several names of ours names nobody.
     """
     names = [raw.decode("utf-8", "replace") for raw in peer.get("x509_subject_alternative_name", ())]
     ours = {name: found[0] for name in names if (found := read_identity(name)) is not None}
     if len(ours) != 1:
-        return ""
+        return None
     (name, role), *_ = ours.items()
-    return name if role is Role.EDGE else ""
+    return role, name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +10,7 @@ from typing import Final
 
 
 class Right(StrEnum):
-    """What a caller may do. OPERATE includes READ and SUBMIT; EDGE comes from certificates only."""
+    """What a caller may do. OPERATE includes READ and SUBMIT; EDGE and WORK come from certificates only."""
 
     READ = "read"
     """See its own jobs, their proofs, and circuits."""
@@ -19,6 +20,8 @@ class Right(StrEnum):
     """See and cancel everybody's jobs, and everything else an operator does."""
     EDGE = "edge"
     """Speak on the uplink."""
+    WORK = "work"
+    """Take leases, and so see the witnesses under them."""
 
 
 GRANTABLE: Final = (Right.READ, Right.SUBMIT, Right.OPERATE)
@@ -34,17 +37,19 @@ class Principal:
     rights: frozenset[Right] = frozenset()
     edge: str = ""
     """Identity of the edge, as its certificate names it (a SPIFFE id); empty for everybody else."""
+    worker: str = ""
+    """Identity of the worker, in the same way."""
 
     def may(self, right: Right) -> bool:
         """Whether the caller has a right."""
-        return right in self.rights or (Right.OPERATE in self.rights and right is not Right.EDGE)
+        return right in self.rights or (Right.OPERATE in self.rights and right in GRANTABLE)
 
     @property
     def operates(self) -> bool:
         """Whether the caller may see and change what belongs to others."""
         return Right.OPERATE in self.rights
 
-    def owns(self, clients: frozenset[str] | set[str]) -> bool:
+    def owns(self, clients: Collection[str]) -> bool:
         """Whether something that belongs to these clients is the caller's to see and to cancel."""
         return self.operates or (bool(self.client) and self.client in clients)
 

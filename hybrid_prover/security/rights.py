@@ -20,16 +20,19 @@ RIGHTS: Final[Mapping[str, Right | None]] = {
     f"{_PACKAGE}CircuitService/StatArtifacts": Right.READ,
     f"{_PACKAGE}CircuitService/GetCircuit": Right.READ,
     f"{_PACKAGE}CircuitService/ListCircuits": Right.READ,
+    f"{_PACKAGE}CircuitService/GetArtifact": Right.READ,
     f"{_PACKAGE}CircuitService/PutArtifact": Right.SUBMIT,
     f"{_PACKAGE}CircuitService/RegisterCircuit": Right.SUBMIT,
     f"{_PACKAGE}JobService/SubmitJob": Right.SUBMIT,
     f"{_PACKAGE}JobService/CancelJob": Right.SUBMIT,
+    f"{_PACKAGE}JobService/RequeueJob": Right.SUBMIT,
     f"{_PACKAGE}JobQueryService/GetJob": Right.READ,
     f"{_PACKAGE}JobQueryService/ListJobs": Right.READ,
     f"{_PACKAGE}JobQueryService/WatchJob": Right.READ,
     f"{_PACKAGE}JobQueryService/GetResult": Right.READ,
     f"{_PACKAGE}StatusService/GetStatus": Right.READ,
     f"{_PACKAGE}UplinkService/Uplink": Right.EDGE,
+    f"{_PACKAGE}WorkerService/Work": Right.WORK,
 }
 
 

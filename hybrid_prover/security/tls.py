@@ -105,7 +105,7 @@ class ServerTls:
         return tuple(out)
 
 
-def edge_credentials(folder: Path, ca: Path | None = None) -> grpc.ChannelCredentials:
-    """What an edge shows its cloud; `ca` instead of the folder's authorities. Read anew for every connection."""
+def peer_credentials(folder: Path, ca: Path | None = None) -> grpc.ChannelCredentials:
+    """What an edge or a worker shows its cloud; `ca` instead of the folder's authorities. Read anew at every call."""
     found = Identity.read(folder)
     return grpc.ssl_channel_credentials(ca.read_bytes() if ca else found.ca, found.key, found.certificate)
