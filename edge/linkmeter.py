@@ -2,8 +2,8 @@
 
 A sample is taken at each ack, as congestion controls of the BBR family do: the bytes acked between a chunk's sending
 and its ack, over that time. A sample is low where the uplink had less to do than it can; the rate is the largest of the
-last few, so that a slack moment does not make the uplink look slow. A round trip is taken only of a chunk that met an
-idle uplink: behind others it would hold their time too.
+last few, so that a slack moment does not make the uplink look slow. The way there and back is what the ack of a chunk
+that met an idle uplink took, less its own time on it: behind others it would hold theirs too.
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ class LinkMeter:
     def __init__(self) -> None:
         self.in_flight = 0
         """Bytes sent and neither acked nor given up."""
-        self.round_trip = 0
-        """Nanoseconds from the sending of a chunk to its ack, when last a chunk met an idle uplink."""
+        self._alone = (0, 0)
         self._delivered = 0
         self._sent: dict[SegmentKey, deque[_Sent]] = {}
         self._rates: deque[float] = deque(maxlen=SAMPLES)
@@ -44,6 +43,17 @@ class LinkMeter:
     def rate(self) -> float | None:
         """Payload bytes a second; None before the first ack."""
         return max(self._rates, default=None)
+
+    @property
+    def trip(self) -> int:
+        """Nanoseconds from a chunk's last byte on the uplink to its ack, the cloud's disk included; 0 if not known."""
+        taken, size = self._alone
+        return max(0, taken - int(size * 1e9 / self.rate)) if self.rate else 0
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest chunk in flight; O(chunks in flight)."""
+        return max((c.size for queue in self._sent.values() for c in queue), default=0)
 
     def sent(self, key: SegmentKey, sequence: int, size: int, now: int) -> None:
         """A chunk was handed to the transport."""
@@ -59,7 +69,7 @@ class LinkMeter:
             self._delivered += last.size
             self.in_flight -= last.size
             if last.alone:
-                self.round_trip = now - last.at
+                self._alone = (now - last.at, last.size)
         if not queue:
             self._sent.pop(key, None)
         if last is not None and now > last.at:

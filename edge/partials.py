@@ -99,7 +99,7 @@ class PartialPlanner:
         return self.meter.in_flight + size <= self._window(size)
 
     def _window(self, size: int) -> int:
-        return policy.send_window(self.meter.rate, self.meter.round_trip, size)
+        return policy.send_window(self.meter.rate, self.meter.trip, self.meter.largest, size)
 
     def sent(self, job: Job, s: Segment, sequence: int, size: int, now: int) -> bool:
         """A chunk leaves: whether with its partial."""

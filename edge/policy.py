@@ -82,12 +82,14 @@ def chunk_for_partial(waiting: Iterable[Waiting], rate: float, room: int) -> int
     return None
 
 
-def send_window(rate: float | None, round_trip: int, chunk: int) -> int:
-    """Bytes in flight up to which a chunk of `chunk` bytes is sent at once, given bytes a second and nanoseconds.
+def send_window(rate: float | None, trip: int, largest: int, chunk: int) -> int:
+    """Bytes in flight up to which a chunk is sent at once: bytes a second, nanoseconds there and back, bytes of the
+    largest chunk in flight and of this one.
 
-    Twice what the uplink carries in one round trip, and at least two chunks: the uplink never idles for want of bytes,
-    and a rate that was measured too low, for want of bytes, doubles with each round trip until it is the true one.
+    Behind the largest chunk follows what the uplink carries until that one's ack is here: it never idles for want of
+    bytes. Twice that, since a rate that was measured too low, for want of bytes, then doubles with each trip until it
+    is the true one.
     """
     if rate is None:
-        return max(FIRST_WINDOW, 2 * chunk)
-    return max(2 * chunk, int(2 * rate * round_trip / SECOND))
+        return max(FIRST_WINDOW, largest + chunk)
+    return largest + chunk + int(2 * rate * trip / SECOND)
