@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SegmentStatus,
     )
     from .retry import RetryPolicy
+    from .servicestatus import ServiceStatus
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ _HOME = {
         "SegmentStatus",
     ),
     "retry": ("RetryPolicy",),
+    "servicestatus": ("ServiceStatus",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
@@ -106,6 +108,7 @@ __all__ = [
     "Segment",
     "SegmentState",
     "SegmentStatus",
+    "ServiceStatus",
     "UnavailableError",
     "__version__",
 ]

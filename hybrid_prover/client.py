@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 import grpc.aio
 
-from hybrid_prover.v1 import circuit_pb2_grpc, job_pb2, job_pb2_grpc
+from hybrid_prover.v1 import circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2_grpc
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
 
@@ -23,6 +23,7 @@ from .channel import open_channel
 from .errors import ClientError, DeadlineError, Details, JobCancelledError, JobFailedError, from_call
 from .model import CircuitInfo, Job, JobResult, JobSpec, JobState, Link, Placement, Segment
 from .retry import RetryPolicy
+from .servicestatus import ServiceStatus, status_from_wire
 
 if TYPE_CHECKING:
     from prover_core.witness.program import Inputs
@@ -58,6 +59,7 @@ class ProverClient:
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self._queries = job_pb2_grpc.JobQueryServiceStub(self._channel)
         self._circuits = circuit_pb2_grpc.CircuitServiceStub(self._channel)
+        self._status = status_pb2_grpc.StatusServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -118,6 +120,13 @@ class ProverClient:
         """The newest jobs known there."""
         response = await self.call(self._queries.ListJobs, job_pb2.ListJobsRequest(limit=limit))
         return [wire.job_from_wire(j) for j in response.jobs]
+
+    async def service(self, jobs: int = 20) -> ServiceStatus:
+        """How the daemon is doing, with at most `jobs` of its running jobs (20; 200 is the most)."""
+        from hybrid_prover.v1 import status_pb2
+
+        response = await self.call(self._status.GetStatus, status_pb2.GetStatusRequest(jobs=jobs))
+        return status_from_wire(response.status)
 
     async def circuits(self) -> list[CircuitInfo]:
         """All circuits registered there."""

@@ -20,6 +20,7 @@ from . import client as aio
 from .artifacts import Progress
 from .model import CircuitInfo, Job, JobResult, Link, Placement, Segment
 from .retry import RetryPolicy
+from .servicestatus import ServiceStatus
 
 T = TypeVar("T")
 
@@ -102,6 +103,10 @@ class ProverClient:
     def jobs(self, limit: int = 100) -> list[Job]:
         """The newest jobs known there."""
         return self.run(self._aio.jobs(limit))
+
+    def service(self, jobs: int = 20) -> ServiceStatus:
+        """How the daemon is doing, with at most `jobs` of its running jobs."""
+        return self.run(self._aio.service(jobs))
 
     def circuits(self) -> list[CircuitInfo]:
         """All circuits registered there."""

@@ -1,4 +1,4 @@
-"""`submit` and `status`: jobs at a service, from the command line."""
+"""`submit`: a job to an edge, from the command line."""
 
 from __future__ import annotations
 
@@ -156,53 +156,3 @@ def _read_inputs(path: Path) -> list[dict[str, object]]:
         raise InvalidInputError(f"{path} is neither an object of inputs nor a list of those", field="input")
     return given
 
-
-def status(job: str = "", /, *, target: str = EDGE, limit: int = 20, watch: bool = False, json: bool = False) -> int:
-    """Show a job, or the newest jobs, of an edge or a cloud.
-
-    Parameters
-    ----------
-    job
-        Job id; all of the newest jobs if it is left out.
-    target
-        Address of the edge or cloud.
-    limit
-        How many jobs to list.
-    watch
-        Follow the job until it ends.
-    json
-        Print as JSON.
-    """
-    output = Output(json)
-
-    async def work() -> int:
-        async with ProverClient(target) as client:
-            if not job:
-                listed = await client.jobs(limit)
-                for one in listed:
-                    output.say(f"{one.id}  {one.name or '-'}  {progress_line(one)}")
-                output.result({"jobs": [describe(one) for one in listed]})
-                return 0
-            handle = client.job(job)
-            if watch:
-                async for shown in handle.watch():
-                    output.note(progress_line(shown))
-            else:
-                shown = await handle.status()
-            _show(shown, output)
-            return 1 if shown.problem else 0
-
-    return asyncio.run(work())
-
-
-def _show(job: Job, output: Output) -> None:
-    output.say(f"job {job.id}  {job.name or '-'}  {job.placement.name.lower()}  {progress_line(job)}")
-    for s in job.segments:
-        timings = ", ".join(f"{t.phase} {t.seconds * 1000:.0f} ms" for t in s.timings)
-        trouble = f"  {s.problem.code}: {s.problem.message}" if s.problem else ""
-        with_partial = f"  {s.partials.partials} of {s.partials.chunks} chunks with partials" if s.partials else ""
-        stands = f"{s.state.name.lower()}  {s.wires_acked}/{s.wires} wires{with_partial}"
-        output.say(f"  segment {s.index}  {stands}  {timings}{trouble}")
-    if job.problem:
-        output.say(f"  {job.problem.code}: {job.problem.message}")
-    output.result(describe(job))

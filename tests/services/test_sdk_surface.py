@@ -23,7 +23,7 @@ EXPORTS = {
     "CircuitInfo", "ClientError", "ConflictError", "DataLossError", "DeadlineError", "InvalidRequestError", "Job",
     "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState", "LeafProof", "Link", "NotFoundError",
     "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming", "Placement", "PreconditionError",
-    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "UnavailableError",
+    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "ServiceStatus", "UnavailableError",
     "__version__",
 }  # fmt: skip
 

@@ -1,0 +1,111 @@
+"""`top`: daemons live in the terminal; once and without colours where nobody is watching."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json as jsonlib
+import sys
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+
+from hybrid_prover.client import ProverClient
+from hybrid_prover.errors import ClientError
+from hybrid_prover.retry import RetryPolicy
+from hybrid_prover.servicestatus import ServiceStatus
+from prover_core.errors import ProverError
+
+from . import service_view
+from .jobs import EDGE
+
+Answer = ServiceStatus | ProverError
+ONE_TRY = RetryPolicy(attempts=1)
+
+
+def top(
+    *targets: str,
+    interval: Annotated[float, Parameter(validator=Number(gte=0.1))] = 1.0,
+    jobs: Annotated[int, Parameter(validator=Number(gte=1, lte=200))] = 10,
+    once: bool = False,
+    json: bool = False,
+) -> int:
+    """Show edges and clouds live: jobs, segments, queues against work, workers, sessions. Ctrl-C ends it.
+
+    Parameters
+    ----------
+    targets
+        Addresses of edges and clouds; the edge of this machine if none is given.
+    interval
+        Seconds between two looks.
+    jobs
+        Running jobs to show of each.
+    once
+        Look once and end, as is done anyway where the output is not a terminal. Exit code 1 if one does not answer.
+    json
+        Look once and print as JSON.
+    """
+    chosen = targets or (EDGE,)
+    console = Console(highlight=False)
+    if once or json or not console.is_terminal:
+        answers = asyncio.run(_once(chosen, jobs))
+        if json:
+            jsonlib.dump(
+                {"services": [_json(t, a) for t, a in zip(chosen, answers, strict=True)]}, sys.stdout, indent=2
+            )
+            sys.stdout.write("\n")
+        else:
+            console.print(_screen(chosen, answers, (None,) * len(answers)))
+        return 0 if all(isinstance(a, ServiceStatus) for a in answers) else 1
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_live(chosen, interval, jobs, console))
+    return 0
+
+
+async def _once(targets: tuple[str, ...], jobs: int) -> tuple[Answer, ...]:
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(ProverClient(t, timeout=5.0, retry=ONE_TRY)) for t in targets]
+        return await _ask(clients, jobs)
+
+
+async def _live(targets: tuple[str, ...], interval: float, jobs: int, console: Console) -> None:
+    before: tuple[Answer | None, ...] = (None,) * len(targets)
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(ProverClient(t, timeout=5.0, retry=ONE_TRY)) for t in targets]
+        with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                answers = await _ask(clients, jobs)
+                live.update(_screen(targets, answers, before), refresh=True)
+                before = answers
+                await asyncio.sleep(interval)
+
+
+async def _ask(clients: list[ProverClient], jobs: int) -> tuple[Answer, ...]:
+    async def one(client: ProverClient) -> Answer:
+        try:
+            return await client.service(jobs=jobs)
+        except ProverError as e:
+            return e
+
+    return tuple(await asyncio.gather(*(one(client) for client in clients)))
+
+
+def _screen(targets: tuple[str, ...], answers: tuple[Answer, ...], before: tuple[Answer | None, ...]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for target, answer, earlier in zip(targets, answers, before, strict=True):
+        if isinstance(answer, ServiceStatus):
+            same = isinstance(earlier, ServiceStatus) and earlier.uptime <= answer.uptime
+            parts.append(service_view.screen(target, answer, earlier if same else None))  # type: ignore[arg-type]
+        else:
+            parts.append(service_view.unreachable(target, str(answer)))
+    return Group(*parts)
+
+
+def _json(target: str, answer: Answer) -> dict[str, object]:
+    if isinstance(answer, ServiceStatus):
+        return {"target": target, **service_view.describe(answer)}
+    code = answer.code if isinstance(answer, ClientError) else "UNKNOWN"
+    return {"target": target, "problem": {"code": code, "message": str(answer)}}
