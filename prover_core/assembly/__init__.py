@@ -7,6 +7,7 @@ over Fr that verifies stage 1, proved with Groth16. See docs/assembly.md.
 from __future__ import annotations
 
 from .assemble import AssemblyProof, assemble, assembly_publics, verify_assembly, wrap_assembly
+from .levels import Contents, verify_levels
 from .prover import Assembly, AssemblyBuilder
 from .shape import Shape, fitting
 from .verifier import verify_stage1
@@ -18,6 +19,7 @@ __all__ = [
     "AssemblyBuilder",
     "AssemblyProof",
     "Chain",
+    "Contents",
     "Shape",
     "WrapCircuit",
     "WrapKey",
@@ -26,6 +28,7 @@ __all__ = [
     "assembly_publics",
     "fitting",
     "verify_assembly",
+    "verify_levels",
     "verify_stage1",
     "wrap_assembly",
 ]

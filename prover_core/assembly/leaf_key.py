@@ -13,12 +13,13 @@ from typing import Final
 from ..backend import select
 from ..errors import InvalidInputError
 from ..groth16.keys import VerificationKey
+from ..groth16.verify import check_key
 from ..native import _native
 from ..reference.curve import G1
 from ..reference.field import limb_rows, to_limbs
 from ..reference.pairing import U, pairing
 from ..reference.tower import Fq6, Fq12
-from ..types import G1Point, Q, R, g1_vector, g2_vector
+from ..types import Q, R, g2_vector
 from . import layout
 from .engine import empty, engine, finite
 from .protocol import key_digest
@@ -106,13 +107,9 @@ def _prepare(digest: bytes, hidden: _Hidden, publics: int) -> LeafKey:
 
 
 def _check(vk: VerificationKey) -> None:
-    backend = select().backend
-    g1: list[G1Point] = [vk.alpha1, *vk.ic]
-    g2 = [vk.beta2, vk.gamma2, vk.delta2]
-    if any(p.is_infinity for p in g1) or any(p.is_infinity for p in g2):
+    check_key(vk, select().backend)
+    if any(p.is_infinity for p in (vk.alpha1, *vk.ic)):
         raise InvalidInputError("a point of the verification key is infinite", field="verification_key")
-    if not backend.g1_valid(g1_vector(g1)).all() or not backend.g2_valid(g2_vector(g2)).all():
-        raise InvalidInputError("a point of the verification key is invalid", field="verification_key")
 
 
 def _mu0(vk: VerificationKey) -> Fq12:

@@ -9,14 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from toolchain import CACHE, toolchain
-from wrap_support import BACKEND, assembled, circuit, inputs_of, leaves
+from wrap_support import BACKEND, Leaves, assembled, circuit, inputs_of, leaves
 
 from prover_core.assembly.assemble import assemble, verify_assembly
+from prover_core.assembly.levels import Contents, verify_levels
 from prover_core.assembly.shape import Shape
 from prover_core.assembly.wrap.keys import WrapKeys
 from prover_core.errors import VerificationError
 from prover_core.formats.r1cs import write_r1cs
 from prover_core.formats.wtns import write_wtns
+from prover_core.groth16 import Proof, VerificationKey
 from prover_core.types import FrVector, R
 
 pytestmark = [pytest.mark.slow, pytest.mark.node]
@@ -39,6 +41,24 @@ def test_two_levels() -> None:
     wrong = [rows[0], [rows[1][0], rows[1][1], (rows[1][2] + 1) % R]]
     with pytest.raises(VerificationError):
         verify_assembly(upper.verification_key, lower.verification_key, wrong, top.proof, upper_shape, BACKEND)
+    check_levels(source, upper.verification_key, lower.verification_key, top.proof)
+
+
+def check_levels(source: Leaves, upper: VerificationKey, lower: VerificationKey, proof: Proof) -> None:
+    """From the one proof down to the four leaves: those leaves, and no others."""
+    publics = tuple(tuple(row) for _, row in source.items)
+
+    def contents(*rows: tuple[int, ...]) -> Contents:
+        halves = tuple(Contents(Shape(2, 2, 4), source.vk, half) for half in (rows[:2], rows[2:]))
+        return Contents(Shape(2, 3, 4), lower, halves)
+
+    verify_levels(upper, contents(*publics), proof, BACKEND, keys=[source.vk], inner=[lower])
+    assert [row for _, row in contents(*publics).bottom()] == list(publics)
+    with pytest.raises(VerificationError, match="not a trusted wrap's"):
+        verify_levels(upper, contents(*publics), proof, BACKEND, keys=[source.vk])
+    for wrong in (publics[::-1], (*publics[:3], (publics[3][0], 1))):
+        with pytest.raises(VerificationError, match="does not verify"):
+            verify_levels(upper, contents(*wrong), proof, BACKEND, keys=[source.vk], inner=[lower])
 
 
 def test_snarkjs_checks_the_witness_against_the_r1cs(tmp_path: Path) -> None:
