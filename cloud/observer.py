@@ -22,6 +22,7 @@ from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
 from . import messages as m
 from .metrics import CloudMetrics
 from .model import ENDED_STATES, FAILED, PROVED, PROVING, RUNNING, VERIFIED, Job, Segment, SegmentKey
+from .trust import Distrust
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +78,8 @@ class CloudObserver:
             self._received(event.request, instructions)
         elif isinstance(event, m.ChunksDurable):
             self._durable(event)
+        elif isinstance(event, m.PartialsWrong):
+            self.metrics.partials_wrong.inc(len(event.sequences))
         for instruction in instructions:
             match instruction:
                 case m.Send():
@@ -91,8 +94,22 @@ class CloudObserver:
                 case m.SaveState():
                     if instruction.job.state != RUNNING and instruction.job.ended_nanos == now:
                         self._job(instruction.job)
+                case m.SaveDistrust():
+                    self._distrusted(instruction.record)
                 case _:
                     pass
+
+    def _distrusted(self, record: Distrust) -> None:
+        self.metrics.edges_distrusted.inc()
+        log.error(
+            "edge_distrusted",
+            edge=record.edge_name,
+            identity=record.identity,
+            session=record.session_id.hex(),
+            job_id=record.job_id.hex(),
+            segment=record.segment,
+            sequences=list(record.sequences),
+        )
 
     async def close(self) -> None:
         """Ends the metrics' page and sends the last spans."""
@@ -122,6 +139,7 @@ class CloudObserver:
         for instruction in instructions:
             if isinstance(instruction, m.AppendChunk):
                 self.metrics.payload_bytes.inc(len(chunk.payload))
+                self.metrics.partials.inc(instruction.chunk.HasField("partial"))
                 pending = self._pending.setdefault((chunk.job_id, chunk.segment), deque())
                 pending.append((chunk.sequence, time.monotonic()))
                 return "accepted"

@@ -41,6 +41,8 @@ class EdgeMetrics(DaemonMetrics):
         self.segments = counter("segments", "Segments that ended, by state.", "placement", "state")
 
         self.chunks_sent = counter("chunks_sent", "Chunks sent, the first time or again.", "again")
+        self.partials_sent = counter("partials_sent", "Chunks sent with a partial.")
+        self.partials_refused = counter("partials_refused", "Times that the cloud found partials of this edge wrong.")
         self.chunks_acked = counter("acks", "Acknowledgements of the cloud.")
         self.messages = counter("messages", "Messages sent to the cloud by kind.", "kind")
         self.sent_bytes = counter("sent_bytes", "Bytes of the uplink's messages sent.")

@@ -98,6 +98,7 @@ class EdgeObserver:
                 again = chunk.sequence < seen.sent
                 seen.sent = max(seen.sent, chunk.sequence + 1)
                 self.metrics.chunks_sent.labels("yes" if again else "no").inc()
+                self.metrics.partials_sent.inc(chunk.HasField("partial"))
 
     def told(self, answer: uplink_pb2.UplinkResponse) -> None:
         """A message came from the cloud."""
@@ -107,6 +108,8 @@ class EdgeObserver:
                 self.metrics.chunks_acked.inc()
             case "credit":
                 self.metrics.credit_granted.inc(answer.credit.bytes)
+            case "partials_refused":
+                self.metrics.partials_refused.inc()
             case "refused":
                 status = status_pb2.Status.FromString(answer.refused.error.SerializeToString())
                 self.metrics.refusals.labels(self.metrics.reasons(read_details(status).reason)).inc()
