@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -27,22 +29,40 @@ from prover_core.types import Digest
 
 from . import messages as m
 from . import store as db
+from .attempts import Attempt
 from .batcher import Batcher, Outcome
-from .chunklog import ChunkLogs, partial_origins, recover
+from .chunklog import ChunkLogs, Recovered, log_path, partial_origins, recover
 from .config import CloudConfig
+from .control import take_log
+from .dispatch import Dispatcher
 from .errors import RESOURCE_EXHAUSTED, make_status
-from .executor import Executor, Load, Timings
+from .executor import Load, Timings
 from .keys import KeyCache
+from .leases import LeaseBook
 from .links import Link, log_sent
 from .machine import Machine
 from .metrics import CloudMetrics
-from .model import OPEN_STATES, PROVING, RUNNING, CircuitInfo, Job, SegmentKey, job_view
+from .model import (
+    JOB_CANCELLED,
+    JOB_FAILED,
+    OPEN_STATES,
+    PROVED,
+    PROVING,
+    RUNNING,
+    CircuitInfo,
+    Job,
+    Segment,
+    SegmentKey,
+    job_view,
+)
 from .observer import CloudObserver
 from .policy import BatchPolicy
 from .sessions import Sessions, draining
 from .statusview import samples
 
 log = structlog.get_logger(__name__)
+
+TICK_SECONDS = 30.0
 
 T = TypeVar("T")
 
@@ -65,6 +85,8 @@ class Aggregator:
             max_chunk_bytes=config.max_chunk_bytes,
             max_segments=config.max_segments,
             backlog_bytes=config.backlog_bytes,
+            retry_budget=config.retry_budget,
+            idle_nanos=int(config.idle_job_hours * 3600e9),
         )
         self.observer = CloudObserver(CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device)
         self.started_nanos = time.time_ns()
@@ -89,14 +111,22 @@ class Aggregator:
             lambda: db.open_store(config.database, config.data_dir, config.database_outage_seconds)
         )
         self._logs = ChunkLogs(config.data_dir / "chunks", self._chunks_durable, self._log_failed)
-        self._executor = Executor(
+        lease_nanos = int(config.lease_seconds * 1e9)
+        self.dispatcher = Dispatcher(
+            LeaseBook(
+                incarnation=self._store.epoch,
+                budget=config.retry_budget,
+                poison_losses=config.poison_losses,
+                lease_nanos=lease_nanos,
+            ),
+            self,
             self.keys,
             self._logs.root,
             self.backend,
             workers=config.workers or max(3, len(os.sched_getaffinity(0)) // 4),
             max_open=config.max_open_segments,
-            on_leaf=self._leaf_proved,
-            on_broken=self._segment_broken,
+            local=not config.remote_workers_only,
+            lease_nanos=lease_nanos,
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
@@ -105,11 +135,14 @@ class Aggregator:
             self._know(circuit)
         self.machine.trust.load(await self._in_store(self._store.distrusted))
         jobs = await self._in_store(self._store.unfinished)
+        jobs += await self._with_kept_logs({j.job_id for j in jobs})
         await asyncio.to_thread(self._logs.keep_only, [j.job_id for j in jobs])
         for job in jobs:
-            await asyncio.to_thread(self._recover, job)
+            if job.state == RUNNING:
+                await asyncio.to_thread(self._recover, job)
+                log.info("job_resumed", job_id=job.job_id.hex(), segments=len(job.segments))
             self._apply(self.machine.restore(job))
-            log.info("job_resumed", job_id=job.job_id.hex(), segments=len(job.segments))
+        self._tick()
         self.observer.metrics.start(config.metrics_host, config.metrics_port)
         log.info("cloud_started", backend=self.backend.name, device=self.backend.device, reason=self.backend_reason)
 
@@ -119,16 +152,18 @@ class Aggregator:
         deadline = self._loop.time() + self.config.drain_grace_seconds
         quiet = 0
         while self._loop.time() < deadline and quiet < 3:
-            if not self._executor.finishing():
+            if not self.dispatcher.finishing():
                 self._batcher.flush()
-            quiet = 0 if self._executor.finishing() or self._batcher.busy or self._tasks else quiet + 1
+            quiet = 0 if self.dispatcher.finishing() or self._batcher.busy or self._tasks else quiet + 1
             await asyncio.sleep(0.01)
         for link in list(self._links.values()):
             link.put(draining(self.config.retry_after_ms))
+        self.dispatcher.drain()
 
     async def stop(self) -> None:
         """Ends the threads and closes the store; what is unfinished resumes at the next start."""
-        await asyncio.to_thread(self._executor.close)
+        self._ticker.cancel()
+        await self.dispatcher.close()
         await asyncio.to_thread(self._logs.close)
         await self._batcher.close()
         while self._tasks:
@@ -154,16 +189,59 @@ class Aggregator:
             log.info(
                 "hello", connection=link.connection, edge=hello.edge_name[:128], session=hello.session_id.hex()[:32]
             )
-        if request.HasField("open_job") and request.open_job.job_id not in self.machine.jobs:
-            known = await self._in_store(lambda: self._store.load_job(request.open_job.job_id))
-            if known is not None and known.job_id not in self.machine.jobs:
-                self._apply(self.machine.restore(known))
+        if request.HasField("open_job"):
+            await self._ensure(request.open_job.job_id)
+            if self.machine.goes_again(request.open_job):
+                await self._begin_again(request.open_job.job_id, request.open_job.submission)
         self._post(m.Received(link.connection, request))
 
     def disconnect(self, link: Link) -> None:
         """The connection is over."""
         self._links.pop(link.connection, None)
         self._post(m.Disconnected(link.connection))
+
+    # Jobs stopped and begun again.
+
+    async def cancel(self, job_id: bytes) -> Job | None:
+        """Stops a running job and all work on it; None if it is not known."""
+        await self._ensure(job_id)
+        self._post(m.Cancel(job_id))
+        return self.machine.jobs.get(job_id)
+
+    async def requeue(self, job_id: bytes) -> Job | None:
+        """A failed or cancelled job goes again; None if it is not known, unchanged if it runs or is done."""
+        await self._ensure(job_id)
+        await self._begin_again(job_id, 0)
+        return self.machine.jobs.get(job_id)
+
+    async def _ensure(self, job_id: bytes) -> None:
+        """Takes an ended job from the store, if it is there."""
+        if job_id not in self.machine.jobs:
+            known = await self._in_store(lambda: self._store.load_job(job_id))
+            if known is not None and job_id not in self.machine.jobs:
+                self._apply(self.machine.restore(known))
+
+    async def _begin_again(self, job_id: bytes, submission: int) -> None:
+        job = self.machine.jobs.get(job_id)
+        if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
+            return
+        await asyncio.to_thread(self._logs.settle)
+        logs = await asyncio.to_thread(self._read_logs, job)
+        self._post(m.Requeue(job_id, logs, submission))
+        log.info("job_begun_again", job_id=job_id.hex(), run=job.run, chunks=sum(len(x.chunks) for x in logs))
+
+    def _read_logs(self, job: Job) -> tuple[Recovered, ...]:
+        return tuple(recover(self._logs.root, (job.job_id, s.index), s.circuit.wires) for s in job.segments)
+
+    async def _with_kept_logs(self, running: set[bytes]) -> list[Job]:
+        """Ended jobs whose chunk logs are still here for who requeues them."""
+        found = []
+        for job_id in await asyncio.to_thread(self._logs.jobs):
+            job = await self._in_store(partial(self._store.load_job, job_id))
+            if job is not None and job_id not in running and self.machine.keeps_logs(job, time.time_ns()):
+                job.logs_kept = True
+                found.append(job)
+        return found
 
     # Circuits.
 
@@ -231,7 +309,7 @@ class Aggregator:
 
     def load(self) -> Load:
         """How much the provers have to do."""
-        return self._executor.load()
+        return self.dispatcher.executor.load()
 
     @property
     def batch_waiting(self) -> int:
@@ -281,11 +359,14 @@ class Aggregator:
             case m.AppendEnd():
                 self._logs.append_end(instruction.key, instruction.chunk_count)
             case m.Advance():
-                self._executor.advance(instruction.key, instruction.circuit, instruction.chunks, instruction.complete)
+                self.dispatcher.advance(instruction.key, instruction.circuit, instruction.chunks, instruction.complete)
             case m.Discard():
-                self._executor.discard(instruction.key)
+                self.dispatcher.discard(instruction.key)
                 self._batcher.drop(instruction.key)
                 self._logs.discard(instruction.key)
+            case m.Stop():
+                self.dispatcher.discard(instruction.key)
+                self._batcher.drop(instruction.key)
             case m.Verify():
                 self._batcher.add(instruction.key, instruction.circuit, instruction.leaf)
             case m.LeavesComplete():
@@ -307,13 +388,40 @@ class Aggregator:
         )
         self._post_soon(m.SegmentBroken(key, status))
 
-    def _leaf_proved(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings) -> None:
+    # What the dispatcher says of tasks (`dispatch.Owner`).
+
+    def segment(self, key: SegmentKey) -> Segment | None:
+        job = self.machine.jobs.get(key[0])
+        return job.segments[key[1]] if job is not None else None
+
+    def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings) -> None:
         milliseconds = {t.phase: t.duration_nanos // 1_000_000 for t in timings}
         log.info("leaf_proved", job_id=key[0].hex(), segment=key[1], milliseconds=milliseconds)
-        self._post_soon(m.LeafProved(key, leaf, timings))
+        self._post(m.LeafProved(key, leaf, timings))
 
-    def _segment_broken(self, key: SegmentKey, error: status_pb2.Status, timings: Timings) -> None:
-        self._post_soon(m.SegmentBroken(key, error, timings))
+    def segment_over(self, key: SegmentKey, error: status_pb2.Status, timings: Timings) -> None:
+        self._post(m.SegmentBroken(key, error, timings))
+
+    def attempt_ended(self, key: SegmentKey, attempt: Attempt) -> None:
+        self.observer.device_fault(key)
+        job = self.machine.jobs.get(key[0])
+        if job is not None:
+            job.segments[key[1]].attempts.append(replace(attempt, unix_nanos=time.time_ns()))
+            self._apply([m.SaveAttempt(job, job.segments[key[1]])])
+
+    def partials_wrong(self, key: SegmentKey, sequences: tuple[int, ...]) -> None:
+        self._post(m.PartialsWrong(key, sequences))
+
+    def lease_moved(self, key: SegmentKey, worker_id: bytes, token: int) -> None:
+        job = self.machine.jobs.get(key[0])
+        if job is not None and (job.segments[key[1]].lease_worker or worker_id):
+            segment = job.segments[key[1]]
+            segment.lease_worker, segment.lease_token = worker_id, token
+            write = db.lease_write(job, segment)
+            self._spawn(self._write([write]))
+
+    async def _write(self, writes: list[db.Write]) -> None:
+        await self._in_store(lambda: self._store.write(writes))
 
     def _batch_broken(self, key: SegmentKey, error: status_pb2.Status) -> None:
         self._post(m.SegmentBroken(key, error))
@@ -328,25 +436,26 @@ class Aggregator:
 
     # Helpers.
 
+    def _tick(self) -> None:
+        self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
+        self._post(m.Tick())
+
     def _recover(self, job: Job) -> None:
+        """A running job's segments as their logs have them."""
+        newest = job.accepted_nanos
         for segment in job.segments:
             key = (job.job_id, segment.index)
             if segment.state == PROVING and job.placement == common_pb2.PLACEMENT_SPLIT:
                 segment.partial_origins = partial_origins(self._logs.root, key)
             if segment.state not in OPEN_STATES:
-                if segment.state != PROVING:
+                if segment.state not in (PROVING, PROVED):
                     self._logs.discard(key)
                 continue
-            found = recover(self._logs.root, key, segment.circuit.wires)
-            for record in found.chunks:
-                segment.coverage.add(record.wire_offset, record.wire_offset + record.wire_count)
-                segment.digests.append(record.digest)
-                if record.partial:
-                    segment.partial_origins[record.sequence] = record.origin
-            segment.received = segment.acked = len(found.chunks)
-            segment.wires_acked = segment.coverage.count
-            segment.ended = found.ended
-            segment.partials = len(segment.partial_origins)
+            path = log_path(self._logs.root, key)
+            if path.exists():
+                newest = max(newest, path.stat().st_mtime_ns)
+            take_log(segment, recover(self._logs.root, key, segment.circuit.wires))
+        job.active_nanos = newest
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task: asyncio.Task[None] = self._loop.create_task(self._guard(work))
@@ -397,6 +506,8 @@ def _writes(instruction: m.Instruction) -> list[db.Write]:
             return db.segment_writes(instruction.job, instruction.segment)
         case m.SaveState():
             return [db.state_write(instruction.job)]
+        case m.SaveAttempt():
+            return [db.attempt_write(instruction.job, instruction.segment)]
         case m.SaveDistrust():
             return [db.distrust_write(instruction.record)]
         case _:

@@ -20,6 +20,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, Final, Protocol
 
@@ -232,6 +233,7 @@ class ChunkLogs:
         self._wake = threading.Condition()
         self._pending: dict[SegmentKey, _Pending] = {}
         self._known: set[SegmentKey] = set()
+        self._settling: list[threading.Event] = []
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="chunk-log", daemon=True)
         self._thread.start()
@@ -266,6 +268,19 @@ class ChunkLogs:
             self._wake.notify()
         self._thread.join()
 
+    def settle(self) -> None:
+        """Waits until everything queued so far is written or removed. Blocks."""
+        done = threading.Event()
+        with self._wake:
+            self._settling.append(done)
+            self._wake.notify()
+        done.wait()
+
+    def jobs(self) -> list[bytes]:
+        """The jobs of which there are logs."""
+        names = [folder.name for folder in self.root.iterdir() if folder.is_dir()]
+        return [bytes.fromhex(name) for name in names if len(name) == 64 and set(name) <= set("0123456789abcdef")]
+
     def keep_only(self, jobs: Iterable[bytes]) -> None:
         """Removes the logs of jobs that are over or were never opened; for start-up."""
         wanted = {job.hex() for job in jobs}
@@ -276,16 +291,19 @@ class ChunkLogs:
     def _run(self) -> None:
         while True:
             with self._wake:
-                while not self._pending and not self._stopping:
+                while not (self._pending or self._settling or self._stopping):
                     self._wake.wait()
-                if not self._pending:
-                    return
                 group, self._pending = self._pending, {}
+                settling, self._settling = self._settling, []
+                if not group and not settling:
+                    return
             self._write_group(group)
+            for done in settling:
+                done.set()
 
     def _write_group(self, group: dict[SegmentKey, _Pending]) -> None:
         """Writes all files, then syncs them: the first sync carries most of what the others would have to."""
-        written: list[tuple[SegmentKey, _Pending, BinaryIO]] = []
+        written: list[tuple[SegmentKey, _Pending, FileIO]] = []
         new_folders: set[Path] = set()
         for key, pending in group.items():
             path = log_path(self.root, key)
@@ -338,7 +356,7 @@ class ChunkLogs:
             self._on_durable(key, pending.next_sequence, pending.ended)
 
 
-def _write_all(file: BinaryIO, data: bytes) -> None:
+def _write_all(file: BinaryIO | FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) :]

@@ -43,6 +43,17 @@ class CloudConfig:
     """Cores that one native call may use; 0 means all of this machine."""
     workers: int = 0
     """Segments worked on at the same moment, a thread each; 0 means one for every four cores, at least 3."""
+    remote_workers_only: bool = False
+    """Prove nothing in this process: `hybrid-prover worker` processes make all proofs."""
+    lease_seconds: float = 15.0
+    """How long a remote worker may be silent before its segments go to another."""
+    retry_budget: int = 3
+    """Attempts at a segment that may fail by no fault of its client; then it is quarantined and its job fails."""
+    poison_losses: int = 5
+    """Remote workers lost in a row while they worked on a segment, after which it is quarantined too."""
+    idle_job_hours: float = 168.0
+    """A running job that waits for its edge, and has heard nothing of it for so long, fails; its chunks go. A failed
+    job's chunks that are kept for `requeue` go after the same time."""
     max_open_segments: int = 32
     """Segments whose accumulators are held in memory; the others wait in their chunk logs."""
     loaded_keys: int = 8
@@ -85,6 +96,7 @@ class CloudConfig:
         for name in (
             "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
             "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
+            "retry_budget", "poison_losses", "lease_seconds", "artifact_cache_bytes",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1", field=name)

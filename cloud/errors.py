@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from prover_core.errors import (
     BackendError,
+    DamagedError,
     FormatError,
     InvalidInputError,
     ProverError,
@@ -22,6 +23,7 @@ from prover_core.errors import (
 )
 
 INVALID_ARGUMENT: Final = 3
+DEADLINE_EXCEEDED: Final = 4
 NOT_FOUND: Final = 5
 ALREADY_EXISTS: Final = 6
 RESOURCE_EXHAUSTED: Final = 8
@@ -87,6 +89,8 @@ def status_of(error: Exception, *, prefix: str = "") -> status_pb2.Status:
         # Its text is the operator's: it names machines.
         text = f"{where}what the cloud keeps its data in is away for now"
         return make_status(UNAVAILABLE, text, reason="STORAGE_AWAY", field=field, retry_after_ms=1000)
+    if isinstance(error, DamagedError):
+        return make_status(DATA_LOSS, f"{where}{error}", reason="STORAGE_DAMAGED", field=field)
     if isinstance(error, UnsatisfiedError):
         return make_status(
             FAILED_PRECONDITION,
@@ -107,6 +111,15 @@ def status_of(error: Exception, *, prefix: str = "") -> status_pb2.Status:
     if isinstance(error, BackendError):
         return make_status(INTERNAL, f"{where}{error}", reason="BACKEND_FAILED")
     return make_status(INTERNAL, f"{where}internal error ({type(error).__name__})", reason="INTERNAL")
+
+
+def reason_of(status: status_pb2.Status) -> str:
+    """The reason of its ErrorInfo, or the empty string."""
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""
 
 
 def violated_field(status: status_pb2.Status) -> str:

@@ -2,9 +2,9 @@
 
 One step of work is one chunk, or the finish of a segment whose chunks are all in. Steps go round the jobs in turn, and
 within a job to segments already begun, earlier ones first: no job waits for another, and few accumulators are open at
-once. A segment whose edge stalls may lose its accumulators to one that can be finished; its log has all that is needed
-to begin again. What the device, not the witness, got wrong is tried once more. Native calls release the GIL and share
-the backend's own thread pool.
+once. A segment whose edge stalls may lose its accumulators to one that can be finished; its source has all that is
+needed to begin again. A segment is worked on under a lease, whose token goes with everything that is said of it;
+whether it is tried again is for others to decide. Native calls release the GIL and share the backend's own thread pool.
 """
 
 from __future__ import annotations
@@ -13,26 +13,22 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 
-import numpy as np
 import structlog
 from google.rpc import status_pb2
 
 from hybrid_prover.v1 import common_pb2
 from prover_core.backend import Backend
-from prover_core.errors import BackendError, FormatError, ProverError, UnsatisfiedError
-from prover_core.formats.chunk import decode_chunk
-from prover_core.groth16 import StreamingProver
-from prover_core.types import FrVector
-from prover_core.witness.rows import first_broken_row, label_of
+from prover_core.errors import BackendError, InvalidInputError, ProverError, UnsatisfiedError
+from prover_core.groth16 import Partial, StreamingProver
 
-from .chunklog import ChunkLogReader, Record, log_path, require
-from .errors import INTERNAL, status_of
+from .chunklog import ChunkSource, Record, require
+from .errors import status_of
 from .keys import KeyCache
 from .model import CircuitInfo, SegmentKey
 from .validation import wire_leaf
+from .witnesslog import decode
 
 log = structlog.get_logger(__name__)
 
@@ -57,24 +53,28 @@ class _Work:
     """One segment. Changed under the executor's lock, but for what only its running step touches."""
 
     key: SegmentKey
+    token: int
     circuit: CircuitInfo
     available: int = 0
     complete: bool = False
     consumed: int = 0
     running: bool = False
     dropped: bool = False
-    retried: bool = False
     idle_since: int = 0
     ready_since: int = 0
     """When it last became runnable, on the monotonic clock; 0 while it runs or has nothing to do."""
     first_ready_nanos: int = 0
     queue_nanos: int = 0
     prover: StreamingProver | None = None
-    reader: ChunkLogReader | None = None
+    source: ChunkSource | None = None
     begun_nanos: int = 0
     accumulate_nanos: int = 0
     finish_started_nanos: int = 0
     finish_nanos: int = 0
+    partials: dict[int, int] = field(default_factory=dict)
+    """Sequence numbers of the chunks whose partials were used, by their first wire."""
+    wrong: set[int] = field(default_factory=set)
+    """Sequence numbers of the chunks whose partials were wrong."""
 
     @property
     def runnable(self) -> bool:
@@ -105,37 +105,45 @@ class _Work:
         self.ready_since = 0
 
     def shut(self) -> None:
-        """Lets go of accumulators and log; the segment can begin again."""
-        if self.reader is not None:
-            self.reader.close()
-        self.prover, self.reader, self.consumed = None, None, 0
+        """Lets go of accumulators and source; the segment can begin again."""
+        if self.source is not None:
+            self.source.close()
+        self.prover, self.source, self.consumed = None, None, 0
+
+
+Source = Callable[[SegmentKey, int], ChunkSource]
+"""Opens the chunks of a segment under a lease's token, from the first on."""
+Diagnose = Callable[[SegmentKey, CircuitInfo], ProverError | None]
+"""Finds out what a whole witness breaks; None if that cannot be said."""
 
 
 class Executor:
-    """Turns chunk logs into leaf proofs. `on_leaf`, `on_broken` and `on_fault` are called from worker threads.
+    """Turns chunks into leaf proofs. `on_leaf` and `on_broken` are called from worker threads, with a lease's token.
 
-    `on_fault`: the device erred once, and the segment is begun again.
+    Before either, `on_wrong_partials` names the chunks whose partials were wrong; the proof was made without them.
     """
 
     def __init__(
         self,
         keys: KeyCache,
-        log_root: Path,
+        source: Source,
         backend: Backend,
         *,
         workers: int,
         max_open: int,
-        on_leaf: Callable[[SegmentKey, common_pb2.LeafProof, Timings], None],
-        on_broken: Callable[[SegmentKey, status_pb2.Status, Timings], None],
-        on_fault: Callable[[SegmentKey], None] = lambda _: None,
+        on_leaf: Callable[[SegmentKey, int, common_pb2.LeafProof, Timings], None],
+        on_broken: Callable[[SegmentKey, int, status_pb2.Status, Timings], None],
+        diagnose: Diagnose = lambda _key, _circuit: None,
+        on_wrong_partials: Callable[[SegmentKey, tuple[int, ...]], None] = lambda _key, _sequences: None,
     ) -> None:
         self._keys = keys
-        self._root = log_root
+        self._source = source
         self._backend = backend
         self._max_open = max(max_open, workers)
         self._on_leaf = on_leaf
         self._on_broken = on_broken
-        self._on_fault = on_fault
+        self._diagnose = diagnose
+        self._on_wrong_partials = on_wrong_partials
         self._wake = threading.Condition()
         self._jobs: dict[bytes, dict[int, _Work]] = {}
         self._turn: deque[bytes] = deque()
@@ -145,29 +153,45 @@ class Executor:
         for thread in self._threads:
             thread.start()
 
-    def advance(self, key: SegmentKey, circuit: CircuitInfo, chunks: int, complete: bool) -> None:
-        """The segment's log may be read up to `chunks`; returns at once."""
+    @property
+    def threads(self) -> int:
+        return len(self._threads)
+
+    def advance(self, key: SegmentKey, token: int, circuit: CircuitInfo, chunks: int, complete: bool) -> None:
+        """Under this lease the segment may be read up to `chunks`; returns at once. A newer lease ends an older."""
         with self._wake:
             job = self._jobs.get(key[0])
+            work = job.get(key[1]) if job is not None else None
+            if work is not None and work.token != token:
+                if work.token > token:
+                    return
+                self._drop(work)
+                work, job = None, self._jobs.get(key[0])
             if job is None:
                 job = self._jobs[key[0]] = {}
                 self._turn.append(key[0])
-            work = job.get(key[1])
             if work is None:
-                work = job[key[1]] = _Work(key, circuit)
+                work = job[key[1]] = _Work(key, token, circuit)
             work.available = max(work.available, chunks)
             work.complete = work.complete or complete
             work.note_ready()
             self._wake.notify()
 
-    def discard(self, key: SegmentKey) -> None:
-        """Forgets a segment; a step that is running ends without effect."""
+    def discard(self, key: SegmentKey, token: int) -> None:
+        """Ends work under a lease: a step that is running stops where it can and ends without effect."""
         with self._wake:
             work = self._jobs.get(key[0], {}).get(key[1])
-            if work is not None:
-                work.dropped = True
-                if not work.running:
-                    self._remove(work)
+            if work is not None and work.token == token:
+                self._drop(work)
+
+    def give_up(self, count: int) -> list[tuple[SegmentKey, int]]:
+        """Forgets up to `count` segments that have not been begun, those whose turn would come last."""
+        with self._wake:
+            works = [w for job in self._jobs.values() for w in job.values() if not w.begun_nanos and not w.running]
+            last = works[::-1][:count]
+            for work in last:
+                self._drop(work)
+            return [(w.key, w.token) for w in last]
 
     def finishing(self) -> int:
         """Segments that need nothing more from their edge."""
@@ -205,17 +229,13 @@ class Executor:
                 work.running = True
             leaf: common_pb2.LeafProof | None = None
             error: status_pb2.Status | None = None
-            faulty = False
             try:
                 leaf = self._step(work)
             except Exception as e:
                 error = self._explain(work, e)
+            if work.prover is not None:
+                work.wrong.update(work.partials[offset] for offset in work.prover.wrong_partials)
             with self._wake:
-                if error is not None and error.code == INTERNAL and not work.retried:
-                    # The device erred, not the edge: the log has all that a second attempt needs.
-                    work.retried, error, faulty = True, None, True
-                    work.shut()
-                    self._open.discard(work)
                 work.running = False
                 work.idle_since = time.monotonic_ns()
                 work.note_ready()
@@ -223,12 +243,12 @@ class Executor:
                 if leaf is not None or error is not None or work.dropped:
                     self._remove(work)
                 self._wake.notify_all()
-            if faulty:
-                self._on_fault(work.key)
+            if told and work.wrong and (leaf is not None or error is not None):
+                self._on_wrong_partials(work.key, tuple(sorted(work.wrong)))
             if told and leaf is not None:
-                self._on_leaf(work.key, leaf, work.timings())
+                self._on_leaf(work.key, work.token, leaf, work.timings())
             elif told and error is not None:
-                self._on_broken(work.key, error, work.timings())
+                self._on_broken(work.key, work.token, error, work.timings())
 
     def _pick(self) -> _Work | None:
         """The next step: jobs in turn, within a job what is open first, then the order of segments."""
@@ -256,30 +276,39 @@ class Executor:
         self._open.discard(victim)
         return True
 
+    def _drop(self, work: _Work) -> None:
+        """Ends the work; its place is free at once, its memory when its step has ended."""
+        work.dropped = True
+        if work.running:
+            if work.prover is not None:
+                work.prover.cancel()
+            self._forget(work)
+        else:
+            self._remove(work)
+
     def _remove(self, work: _Work) -> None:
         self._open.discard(work)
         work.shut()
+        self._forget(work)
+
+    def _forget(self, work: _Work) -> None:
         job = self._jobs.get(work.key[0])
-        if job is not None:
-            job.pop(work.key[1], None)
+        if job is not None and job.get(work.key[1]) is work:
+            del job[work.key[1]]
             if not job:
                 del self._jobs[work.key[0]]
                 self._turn.remove(work.key[0])
 
     def _step(self, work: _Work) -> common_pb2.LeafProof | None:
-        if work.prover is None or work.reader is None:
+        if work.prover is None or work.source is None:
             if not work.begun_nanos:
                 work.begun_nanos = time.time_ns()
             work.prover = StreamingProver(self._keys.proving_key(work.circuit.digest), self._backend)
-            work.reader = ChunkLogReader(log_path(self._root, work.key))
+            work.source = self._source(work.key, work.token)
         if work.consumed < work.available:
             start = time.perf_counter_ns()
-            record = require(work.reader.next(), work.key, work.consumed)
-            try:
-                values = _decode(record)
-            except FormatError as e:
-                raise FormatError(str(e), field=f"chunks[{record.sequence}].{e.field}") from e
-            work.prover.add(record.wire_offset, values)
+            record = require(work.source.next(), work.key, work.consumed)
+            work.prover.add(record.wire_offset, decode(record), self._partial(work, record))
             work.consumed += 1
             work.accumulate_nanos += time.perf_counter_ns() - start
             return None
@@ -288,38 +317,29 @@ class Executor:
         work.finish_nanos = time.perf_counter_ns() - start
         return wire_leaf(proof, work.prover.publics)
 
+    def _partial(self, work: _Work, record: Record) -> Partial | None:
+        """The chunk's partial, believed until the proof is verified; points outside their groups are wrong at once."""
+        if not record.partial:
+            return None
+        try:
+            partial = Partial.from_bytes(record.partial, self._backend)
+        except InvalidInputError:
+            work.wrong.add(record.sequence)
+            return None
+        work.partials[record.wire_offset] = record.sequence
+        return partial
+
     def _explain(self, work: _Work, error: Exception) -> status_pb2.Status:
         """Why a segment cannot be proved; a proof that fails its check is blamed on a constraint where one is known."""
         where = f"segments[{work.key[1]}]"
         bound = log.bind(job_id=work.key[0].hex(), segment=work.key[1])
+        if work.dropped:
+            return status_of(error, prefix=where)
         if isinstance(error, UnsatisfiedError) and error.row < 0:
             try:
-                error = self._diagnose(work) or error
+                error = self._diagnose(work.key, work.circuit) or error
             except Exception:
                 bound.warning("diagnosis_failed", exc_info=True)
         if not isinstance(error, ProverError) or isinstance(error, BackendError):
             bound.error("proving_failed", exc_info=error)
         return status_of(error, prefix=where)
-
-    def _diagnose(self, work: _Work) -> ProverError | None:
-        """Reads the whole witness again and finds the first broken row; None where no R1CS is kept."""
-        r1cs = self._keys.r1cs(work.circuit.digest)
-        if r1cs is None:
-            return None
-        witness = np.zeros((work.circuit.wires, 4), dtype=np.uint64)
-        reader = ChunkLogReader(log_path(self._root, work.key))
-        try:
-            while (record := reader.next()) is not None:
-                witness[record.wire_offset : record.wire_offset + record.wire_count] = _decode(record).limbs
-        finally:
-            reader.close()
-        row = first_broken_row(r1cs, FrVector(witness), self._backend)
-        if row is None:
-            return BackendError("the witness satisfies the circuit, but its proof does not verify: the device erred")
-        label = label_of(r1cs, row)
-        named = f" ({label})" if label else ""
-        return UnsatisfiedError(f"the witness breaks constraint {row}{named}", row=row, label=label, field="witness")
-
-
-def _decode(record: Record) -> FrVector:
-    return decode_chunk(record.payload, record.wire_count, record.encoding)

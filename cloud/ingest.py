@@ -84,6 +84,7 @@ class Ingest(JobBook):
             segment.state, segment.upload_started_nanos = UPLOADING, now
             job.revision += 1
             out.append(m.Changed(job.job_id))
+        job.active_nanos = now
         segment.coverage.add(chunk.wire_offset, stop)
         segment.received += 1
         segment.last_gap = -1
@@ -142,7 +143,7 @@ class Ingest(JobBook):
     def _durable(self, event: m.ChunksDurable, now: int) -> list[m.Instruction]:
         job_id, index = event.key
         job = self.jobs.get(job_id)
-        if job is None:
+        if job is None or not job.durable:
             return []
         segment = job.segments[index]
         out: list[m.Instruction] = []

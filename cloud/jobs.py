@@ -14,8 +14,18 @@ from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
 
 from . import answers
 from . import messages as m
+from .attempts import QUARANTINE_REASON
 from .coverage import Coverage
-from .errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, WireError, make_status, refuse
+from .errors import (
+    FAILED_PRECONDITION,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    RESOURCE_EXHAUSTED,
+    WireError,
+    make_status,
+    reason_of,
+    refuse,
+)
 from .model import (
     CANCELLED,
     ENDED_STATES,
@@ -32,7 +42,7 @@ from .model import (
 )
 from .sessions import Session, Sessions, draining
 from .trust import TrustBook
-from .validation import check_open, check_same
+from .validation import check_open, check_same, check_submission
 
 CANCELLED_CODE = 1
 ENDED_JOBS_KEPT = 256
@@ -42,7 +52,16 @@ ENDED_JOBS_KEPT = 256
 class JobBook:
     """All jobs that are not over, and the sessions that feed them."""
 
-    def __init__(self, sessions: Sessions, *, max_chunk_bytes: int, max_segments: int, backlog_bytes: int) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        max_chunk_bytes: int,
+        max_segments: int,
+        backlog_bytes: int,
+        retry_budget: int = 3,
+        idle_nanos: int = 7 * 86_400_000_000_000,
+    ) -> None:
         self.sessions = sessions
         self.trust = TrustBook()
         self.jobs: dict[bytes, Job] = {}
@@ -52,6 +71,8 @@ class JobBook:
         self._max_chunk_bytes = max_chunk_bytes
         self._max_segments = max_segments
         self._backlog_bytes = backlog_bytes
+        self._retry_budget = retry_budget
+        self._idle_nanos = idle_nanos
 
     # Messages of edges about whole jobs.
 
@@ -61,6 +82,7 @@ class JobBook:
         try:
             if self.draining_ms is not None:
                 raise WireError(draining(self.draining_ms))
+            check_submission(message)
             if job is None:
                 job = self._new_job(message, now)
                 self.jobs[job.job_id] = job
@@ -68,8 +90,12 @@ class JobBook:
                 check_same(message, job)
         except WireError as e:
             return [answers.refused(connection, e.status, message.job_id)]
+        job.active_nanos = now
         if not job.durable:
             out.append(m.SaveJob(job))
+        elif message.submission and job.submission != message.submission and job.state == RUNNING:
+            job.submission = message.submission
+            out.append(m.SaveState(job))
         job.subscribers.add(session.session_id)
         opened = uplink_pb2.JobOpened(job_id=job.job_id)
         for segment in job.segments:
@@ -90,6 +116,7 @@ class JobBook:
             links=list(message.links),
             segments=[Segment(i, circuit) for i, circuit in enumerate(circuits)],
             accepted_nanos=now,
+            submission=message.submission,
         )
         backlog = sum(other.witness_bytes for other in self.jobs.values())
         if backlog and backlog + job.witness_bytes > self._backlog_bytes:
@@ -163,7 +190,10 @@ class JobBook:
             return []
         segment.state, segment.error = FAILED, error
         job.revision += 1
-        out = [m.SaveSegment(job, segment), *self._let_go(segment), m.Discard((job.job_id, segment.index))]
+        job.logs_kept = reason_of(error) == QUARANTINE_REASON
+        key = (job.job_id, segment.index)
+        out = [m.SaveSegment(job, segment), *self._let_go(segment)]
+        out.append(m.Stop(key) if job.logs_kept else m.Discard(key))
         out += self._tell(job, *answers.segment_news(job, segment))
         if job.state == RUNNING:
             out += self._end_job(job, JOB_FAILED, error, now)
@@ -177,12 +207,17 @@ class JobBook:
         now: int,
         also: tuple[job_pb2.SegmentState, ...] = (),
     ) -> list[m.Instruction]:
-        """Ends a job. What cannot be of use any more is stopped; leaf proofs that exist are kept."""
+        """Ends a job. What cannot be of use any more is stopped; leaf proofs that exist are kept.
+
+        So are the logs of a job of which a segment was quarantined: it can go again without its edge.
+        """
         out: list[m.Instruction] = []
         for segment in job.segments:
             if segment.state in OPEN_STATES or segment.state == PROVING or segment.state in also:
                 segment.state = CANCELLED
-                out += [m.SaveSegment(job, segment), *self._let_go(segment), m.Discard((job.job_id, segment.index))]
+                key = (job.job_id, segment.index)
+                out += [m.SaveSegment(job, segment), *self._let_go(segment)]
+                out.append(m.Stop(key) if job.logs_kept else m.Discard(key))
         job.state, job.error, job.ended_nanos = state, error, now
         job.revision += 1
         out.append(m.SaveState(job))
@@ -203,13 +238,13 @@ class JobBook:
         return out
 
     def _retire(self, job: Job) -> None:
-        """Keeps a bounded number of ended jobs; one that still waits for a batch is kept longer."""
+        """Keeps a bounded number of ended jobs; one that waits for a batch, or whose logs are kept, is kept longer."""
         self._ended.append(job.job_id)
         for _ in range(len(self._ended) - ENDED_JOBS_KEPT):
             old = self.jobs.get(self._ended.popleft())
             if old is None or old.state == RUNNING:
                 continue
-            if any(s.state == PROVED for s in old.segments):
+            if old.logs_kept or any(s.state == PROVED for s in old.segments):
                 self._ended.append(old.job_id)
             else:
                 del self.jobs[old.job_id]

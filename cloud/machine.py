@@ -6,6 +6,7 @@ ask for is durable before anybody is told (see messages.py). By concern, each bu
     jobs      jobs opened, failed, ended; who is told
     ingest    chunks: their order, credit, durability
     proving   leaf proofs and batches
+    control   jobs cancelled, begun again, given up with time
     machine   dispatch of events and of edges' messages; connections
 """
 
@@ -15,13 +16,13 @@ from hybrid_prover.v1 import uplink_pb2
 
 from . import answers
 from . import messages as m
+from .control import Control
 from .errors import FAILED_PRECONDITION, INVALID_ARGUMENT, WireError, make_status
 from .model import RUNNING, Job
-from .proving import Proving
 from .sessions import draining
 
 
-class Machine(Proving):
+class Machine(Control):
     """All jobs that are not over, and the sessions that feed them."""
 
     def handle(self, event: m.Event, now: int) -> list[m.Instruction]:
@@ -39,6 +40,12 @@ class Machine(Proving):
                 return self._broken(event, now)
             case m.BatchChecked():
                 return self._checked(event, now)
+            case m.Cancel():
+                return self._cancel(event, now)
+            case m.Requeue():
+                return self._requeue(event, now)
+            case m.Tick():
+                return self._tick(now)
             case m.JobSaved():
                 if event.job_id in self.jobs:
                     self.jobs[event.job_id].durable = True

@@ -9,6 +9,7 @@ from hybrid_prover.v1 import common_pb2, uplink_pb2
 
 from . import answers
 from . import messages as m
+from .attempts import Attempt, Outcome, failures, quarantine
 from .errors import WireError
 from .ingest import Ingest
 from .model import (
@@ -81,7 +82,6 @@ class Proving(Ingest):
         job.revision += 1
         out: list[m.Instruction] = [m.SaveSegment(job, segment)]
         out += self._tell(job, *answers.segment_news(job, segment))
-        out.append(m.Discard(key))
         out.append(m.Verify(key, segment.circuit, leaf))
         if all(s.state in (PROVED, VERIFIED) for s in job.segments):
             out.append(m.LeavesComplete(job.job_id))
@@ -111,6 +111,21 @@ class Proving(Ingest):
             job.revision += 1
         return [*out, m.Changed(job.job_id)]
 
+    def _failed_batch(self, job: Job, segment: Segment, batch_id: bytes, now: int) -> list[m.Instruction]:
+        """A leaf proof that does not verify: an edge's fails its job; one made here is made again."""
+        error = answers.batch_error(job, segment)
+        if job.placement == common_pb2.PLACEMENT_PRIVATE or job.state != RUNNING:
+            segment.batch_id = batch_id
+            return self._fail(job, segment, error, now)
+        segment.attempts.append(Attempt(Outcome.FAILED, b"", "batch", error, now))
+        out: list[m.Instruction] = [m.SaveAttempt(job, segment)]
+        if failures(segment.attempts) >= self._retry_budget:
+            return [*out, *self._fail(job, segment, quarantine(segment.index, segment.attempts), now)]
+        segment.state, segment.leaf = PROVING, None
+        job.revision += 1
+        key = (job.job_id, segment.index)
+        return [*out, m.SaveSegment(job, segment), m.Advance(key, segment.circuit, segment.acked, True)]
+
     def _broken(self, event: m.SegmentBroken, now: int) -> list[m.Instruction]:
         job = self.jobs.get(event.key[0])
         if job is None or job.segments[event.key[1]].state in ENDED_STATES:
@@ -131,16 +146,15 @@ class Proving(Ingest):
             segment.timings.extend(event.timings((job_id, index)))
             job.revision += 1
             touched[job_id] = job
-            out.append(m.SaveSegment(job, segment))
+            out += [m.SaveSegment(job, segment), m.Discard((job_id, index))]
             out += self._tell(job, answers.verified(job, segment))
         for key in event.bad:
             job = self.jobs.get(key[0])
             if job is not None and job.segments[key[1]].state == PROVED:
                 touched[key[0]] = job
                 segment = job.segments[key[1]]
-                segment.batch_id = event.batch_id
                 segment.timings.extend(event.timings(key))
-                out += self._fail(job, segment, answers.batch_error(job, segment), now)
+                out += self._failed_batch(job, segment, event.batch_id, now)
         for job in touched.values():
             if job.state == RUNNING and all(s.state == VERIFIED for s in job.segments):
                 broken = answers.broken_link(job)

@@ -55,6 +55,14 @@ def check_name(name: str, field: str) -> str:
     return name
 
 
+def check_submission(message: uplink_pb2.OpenJob) -> None:
+    """Its submission is a time that can be stored."""
+    if message.submission >> 63:
+        raise refuse(
+            INVALID_ARGUMENT, "submission is not a time in nanoseconds", reason="SUBMISSION", field="submission"
+        )
+
+
 def check_open(
     message: uplink_pb2.OpenJob, circuits: Mapping[bytes, CircuitInfo], max_segments: int
 ) -> list[CircuitInfo]:

@@ -20,7 +20,16 @@ from .interface import (
     StoreVersionError,
     Write,
 )
-from .rows import batch_write, circuit_write, distrust_write, job_writes, segment_writes, state_write
+from .rows import (
+    attempt_write,
+    batch_write,
+    circuit_write,
+    distrust_write,
+    job_writes,
+    lease_write,
+    segment_writes,
+    state_write,
+)
 from .sqlite import SqliteStore
 
 __all__ = [
@@ -32,11 +41,13 @@ __all__ = [
     "StoreUnavailableError",
     "StoreVersionError",
     "Write",
+    "attempt_write",
     "batch_write",
     "check_url",
     "circuit_write",
     "distrust_write",
     "job_writes",
+    "lease_write",
     "open_store",
     "segment_writes",
     "state_write",

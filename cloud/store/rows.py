@@ -11,6 +11,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import circuit_pb2, common_pb2
 
+from ..attempts import Attempt, Outcome
 from ..model import CircuitInfo, Job, Segment
 from ..trust import Distrust
 from . import schema
@@ -34,6 +35,8 @@ def state_write(job: Job) -> Write:
         "accepted_nanos": job.accepted_nanos,
         "ended_nanos": job.ended_nanos,
         "revision": job.revision,
+        "run": job.run,
+        "submission": job.submission,
     }
     return Write(schema.jobs, (row,))
 
@@ -75,6 +78,34 @@ def segment_writes(job: Job, segment: Segment) -> list[Write]:
         for k, t in enumerate(segment.timings)
     )
     return [*writes, Write(schema.timings, tuple(timings))]
+
+
+def attempt_write(job: Job, segment: Segment) -> Write:
+    """The row of the last attempt at a segment."""
+    attempt = segment.attempts[-1]
+    row = {
+        "job_id": job.job_id,
+        "position": segment.index,
+        "run": job.run,
+        "number": len(segment.attempts),
+        "outcome": int(attempt.outcome),
+        "worker": attempt.worker,
+        "name": attempt.name,
+        "error": attempt.error.SerializeToString() if attempt.error is not None else None,
+        "unix_nanos": attempt.unix_nanos,
+    }
+    return Write(schema.attempts, (row,))
+
+
+def lease_write(job: Job, segment: Segment) -> Write:
+    """Which remote worker holds a segment's task."""
+    row = {
+        "job_id": job.job_id,
+        "position": segment.index,
+        "worker": segment.lease_worker,
+        "token": segment.lease_token,
+    }
+    return Write(schema.leases, (row,))
 
 
 def batch_write(batch: BatchRecord) -> Write:
@@ -152,6 +183,14 @@ def read_jobs(connection: sa.Connection, rows: Sequence[Any]) -> list[Job]:
         segments[t.job_id][t.position].timings.append(
             common_pb2.PhaseTiming(phase=t.phase, start_unix_nanos=t.start_unix_nanos, duration_nanos=t.duration_nanos)
         )
+    runs = {row.job_id: row.run for row in rows}
+    for a in of_jobs(schema.attempts, "number"):
+        if a.run == runs[a.job_id]:
+            attempt = Attempt(Outcome(a.outcome), a.worker, a.name, _status(a.error), a.unix_nanos)
+            segments[a.job_id][a.position].attempts.append(attempt)
+    for held in of_jobs(schema.leases):
+        segment = segments[held.job_id][held.position]
+        segment.lease_worker, segment.lease_token = held.worker, held.token
     return [_job(row, links[row.job_id], segments[row.job_id]) for row in rows]
 
 
@@ -180,5 +219,7 @@ def _job(row: Any, links: list[common_pb2.Link], segments: list[Segment]) -> Job
         accepted_nanos=row.accepted_nanos,
         ended_nanos=row.ended_nanos,
         revision=row.revision,
+        run=row.run,
+        submission=row.submission,
         durable=True,
     )

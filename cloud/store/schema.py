@@ -27,6 +27,8 @@ jobs = sa.Table(
     sa.Column("accepted_nanos", sa.BigInteger, nullable=False),
     sa.Column("ended_nanos", sa.BigInteger, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("submission", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("jobs_by_time", "accepted_nanos"),
     sa.Index("jobs_by_state", "state"),
 )
@@ -86,6 +88,29 @@ timings = sa.Table(
     sa.Column("phase", sa.Text, nullable=False),
     sa.Column("start_unix_nanos", sa.BigInteger, nullable=False),
     sa.Column("duration_nanos", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+attempts = sa.Table(
+    "attempts",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("run", sa.Integer, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("outcome", sa.Integer, nullable=False),  # cloud.attempts.Outcome
+    sa.Column("worker", sa.LargeBinary, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("error", sa.LargeBinary),  # google.rpc.Status
+    sa.Column("unix_nanos", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+leases = sa.Table(
+    "leases",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("worker", sa.LargeBinary, nullable=False),  # empty: no remote worker
+    sa.Column("token", sa.BigInteger, nullable=False),
     sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
 )
 ownership = sa.Table(

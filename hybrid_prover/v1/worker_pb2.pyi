@@ -135,14 +135,16 @@ class ChunksConsumed(_message.Message):
     def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., chunks: _Optional[int] = ..., record_bytes: _Optional[int] = ...) -> None: ...
 
 class TaskProved(_message.Message):
-    __slots__ = ("lease", "leaf", "timings")
+    __slots__ = ("lease", "leaf", "timings", "wrong_partials")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
     TIMINGS_FIELD_NUMBER: _ClassVar[int]
+    WRONG_PARTIALS_FIELD_NUMBER: _ClassVar[int]
     lease: LeaseRef
     leaf: _common_pb2.LeafProof
     timings: _containers.RepeatedCompositeFieldContainer[_common_pb2.PhaseTiming]
-    def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., leaf: _Optional[_Union[_common_pb2.LeafProof, _Mapping]] = ..., timings: _Optional[_Iterable[_Union[_common_pb2.PhaseTiming, _Mapping]]] = ...) -> None: ...
+    wrong_partials: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., leaf: _Optional[_Union[_common_pb2.LeafProof, _Mapping]] = ..., timings: _Optional[_Iterable[_Union[_common_pb2.PhaseTiming, _Mapping]]] = ..., wrong_partials: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class TaskFailed(_message.Message):
     __slots__ = ("lease", "error", "timings")

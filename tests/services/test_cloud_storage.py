@@ -16,6 +16,7 @@ from cloud.executor import Executor
 from cloud.keys import KeyCache
 from cloud.model import FAILED, PROVED, VERIFIED, CircuitInfo
 from cloud.policy import BatchCause, BatchPolicy, ClosedBatch, credit_to_grant, session_window
+from cloud.witnesslog import diagnose
 from hybrid_prover.v1 import common_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend
@@ -160,10 +161,11 @@ class Bench:
         self.out: queue.Queue[tuple[int, object]] = queue.Queue()
         self.executor = Executor(
             self.keys,
-            root,
+            lambda key, _token: ChunkLogReader(log_path(root, key)),
             backend,
-            on_leaf=lambda key, leaf, _: self.out.put((key[1], leaf)),
-            on_broken=lambda key, error, _: self.out.put((key[1], error)),
+            on_leaf=lambda key, token, leaf, _: self.out.put((key[1], leaf)),
+            on_broken=lambda key, token, error, _: self.out.put((key[1], error)),
+            diagnose=lambda key, circuit: diagnose(root, key, circuit, self.keys.r1cs(circuit.digest), backend),
             **limits,
         )
 
@@ -188,13 +190,13 @@ class Bench:
 def test_a_stalled_segment_gives_way_and_begins_again(tmp_path: Path, sample: Sample, backend: Backend) -> None:
     bench = Bench(tmp_path, sample, backend, workers=1, max_open=1)
     count = bench.write(0, 3)
-    bench.executor.advance((JOB, 0), bench.circuit, 2, False)
+    bench.executor.advance((JOB, 0), 1, bench.circuit, 2, False)
     bench.write(1, 4)
-    bench.executor.advance((JOB, 1), bench.circuit, count, True)
+    bench.executor.advance((JOB, 1), 1, bench.circuit, count, True)
     segment, leaf = bench.out.get(timeout=20)
     assert segment == 1
     bench.check(leaf, 4)
-    bench.executor.advance((JOB, 0), bench.circuit, count, True)
+    bench.executor.advance((JOB, 0), 1, bench.circuit, count, True)
     segment, leaf = bench.out.get(timeout=20)
     assert segment == 0
     bench.check(leaf, 3)
@@ -208,7 +210,7 @@ def test_many_segments_in_parallel_and_the_bad_one_alone_fails(
     bench = Bench(tmp_path, sample, backend, workers=3, max_open=3)
     for i in range(8):
         count = bench.write(i, i, bad=i == 5)
-        bench.executor.advance((JOB, i), bench.circuit, count, True)
+        bench.executor.advance((JOB, i), 1, bench.circuit, count, True)
     results = dict(bench.out.get(timeout=20) for _ in range(8))
     for i, result in results.items():
         if i == 5:
@@ -234,31 +236,49 @@ class Erring:
         return FrVector(np.ascontiguousarray(right.limbs[::-1])) if self._times >= 0 else right
 
 
-@pytest.mark.parametrize(("times", "proved"), [(1, True), (2, False)])
-def test_a_device_that_errs_is_caught_and_tried_once_more(
-    tmp_path: Path, sample: Sample, backend: Backend, times: int, proved: bool
-) -> None:
-    bench = Bench(tmp_path, sample, Erring(backend, times), workers=1, max_open=1)
+def test_a_device_that_errs_is_caught_and_named(tmp_path: Path, sample: Sample, backend: Backend) -> None:
+    bench = Bench(tmp_path, sample, Erring(backend, 1), workers=1, max_open=1)
     r1cs = ArtifactStore(tmp_path / "artifacts").put_bytes(sample.r1cs)
     bench.keys.know_r1cs(sample.digest, r1cs)
     count = bench.write(0, 3)
-    bench.executor.advance((JOB, 0), bench.circuit, count, True)
+    bench.executor.advance((JOB, 0), 1, bench.circuit, count, True)
     _, result = bench.out.get(timeout=20)
+    assert result.code == 13
+    assert "the device erred" in result.message
+    bench.executor.advance((JOB, 0), 2, bench.circuit, count, True)
+    _, result = bench.out.get(timeout=20)
+    bench.check(result, 3)
     bench.executor.close()
-    if proved:
-        bench.check(result, 3)
-    else:
-        assert result.code == 13
-        assert "the device erred" in result.message
+
+
+def test_a_newer_lease_ends_work_under_an_older(tmp_path: Path, sample: Sample, backend: Backend) -> None:
+    bench = Bench(tmp_path, sample, backend, workers=1, max_open=2)
+    count = bench.write(0, 3)
+    bench.executor.advance((JOB, 0), 5, bench.circuit, count - 1, False)
+    bench.executor.advance((JOB, 0), 6, bench.circuit, count, True)
+    bench.executor.advance((JOB, 0), 5, bench.circuit, count, True)
+    bench.executor.discard((JOB, 0), 5)
+    bench.check(bench.out.get(timeout=20)[1], 3)
+    bench.executor.close()
+    assert bench.out.empty()
+
+
+def test_what_is_not_begun_can_be_given_up(tmp_path: Path, sample: Sample, backend: Backend) -> None:
+    bench = Bench(tmp_path, sample, backend, workers=0, max_open=2)
+    for i in range(3):
+        bench.executor.advance((JOB, i), i + 1, bench.circuit, 1, False)
+    assert bench.executor.give_up(2) == [((JOB, 2), 3), ((JOB, 1), 2)]
+    assert bench.executor.give_up(2) == [((JOB, 0), 1)]
+    assert bench.executor.finishing() == 0
 
 
 def test_a_discarded_segment_reports_nothing(tmp_path: Path, sample: Sample, backend: Backend) -> None:
     bench = Bench(tmp_path, sample, backend, workers=1, max_open=2)
     count = bench.write(0, 3)
-    bench.executor.advance((JOB, 0), bench.circuit, count - 1, False)
-    bench.executor.discard((JOB, 0))
+    bench.executor.advance((JOB, 0), 1, bench.circuit, count - 1, False)
+    bench.executor.discard((JOB, 0), 1)
     bench.write(1, 4)
-    bench.executor.advance((JOB, 1), bench.circuit, count, True)
+    bench.executor.advance((JOB, 1), 1, bench.circuit, count, True)
     assert bench.out.get(timeout=20)[0] == 1
     bench.executor.close()
     assert bench.out.empty()
@@ -269,7 +289,7 @@ def test_a_log_that_lost_an_acked_chunk_is_data_loss(tmp_path: Path, sample: Sam
     count = bench.write(0, 3)
     path = log_path(tmp_path, (JOB, 0))
     os.truncate(path, path.stat().st_size - 1)
-    bench.executor.advance((JOB, 0), bench.circuit, count, True)
+    bench.executor.advance((JOB, 0), 1, bench.circuit, count, True)
     assert bench.out.get(timeout=20)[1].code == 15
     bench.executor.close()
 
