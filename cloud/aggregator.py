@@ -22,7 +22,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.telemetry.otlp import open_traces
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, uplink_pb2
-from prover_core.artifacts import ArtifactStore
+from prover_core.artifacts import open_artifacts
 from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
@@ -74,7 +74,12 @@ class Aggregator:
         self.config = config
         config.data_dir.mkdir(parents=True, exist_ok=True)
         self._lock = _lock(config.data_dir)
-        self.artifacts = ArtifactStore(config.data_dir / "artifacts", max_bytes=config.max_artifact_bytes)
+        self.artifacts = open_artifacts(
+            config.data_dir / "artifacts",
+            config.artifacts,
+            max_bytes=config.max_artifact_bytes,
+            cache_bytes=config.artifact_cache_bytes,
+        )
         self.backend, self.backend_reason = _backend(config)
         self.keys = KeyCache(self.artifacts, config.loaded_keys)
         sessions = Sessions(
@@ -130,7 +135,7 @@ class Aggregator:
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
-        self.artifacts.sweep()
+        await asyncio.to_thread(self.artifacts.sweep)
         for circuit in await self._in_store(self._store.circuits):
             self._know(circuit)
         self.machine.trust.load(await self._in_store(self._store.distrusted))

@@ -37,6 +37,11 @@ class CloudConfig:
     time may use a database. A password is better kept in a `PGPASSFILE` than here."""
     database_outage_seconds: float = 60.0
     """How long the database may be away before the cloud ends with an error; nothing is promised meanwhile."""
+    artifacts: str = ""
+    """Where keys, R1CS and witness programs are kept: a URL of fsspec's such as `s3://bucket/prefix` (with the extra
+    `s3`), or empty for a folder in `data_dir`. With a URL that folder holds copies."""
+    artifact_cache_bytes: int = 64 << 30
+    """Size of these copies beyond which the least recently used ones are let go."""
     backend: str = ""
     """Backend to prove with (`cpu`, `cuda`, `reference`); empty chooses the best one here."""
     threads: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
-from prover_core.artifacts import ArtifactStore
+from prover_core.artifacts import Artifacts
 from prover_core.errors import InvalidInputError
 from prover_core.formats.r1cs import read_r1cs
 from prover_core.formats.zkey import read_zkey, read_zkey_verification_key
@@ -20,7 +20,7 @@ class KeyCache:
     A key in use stays mapped even when the cache has let it go. Verification keys are small and all kept.
     """
 
-    def __init__(self, artifacts: ArtifactStore, limit: int) -> None:
+    def __init__(self, artifacts: Artifacts, limit: int) -> None:
         self._artifacts = artifacts
         self._limit = limit
         self._lock = threading.Lock()

@@ -1,7 +1,8 @@
-"""A folder of immutable files, each named by the SHA-256 of its content: keys, R1CS, witness programs.
+"""Immutable files, each named by the SHA-256 of its content: keys, R1CS, witness programs.
 
-Files appear whole or not at all (written aside, verified, synced, renamed), so that a reader may memory-map what
-`path` returns and keep it for as long as it likes. Several processes may share one folder. Pure files, no network.
+`ArtifactStore` is a folder of them. Files appear whole or not at all (written aside, verified, synced, renamed), so
+that a reader may memory-map what `path` returns and keep it for as long as it likes. Several processes may share one
+folder. `open_artifacts` gives that, or the store in a bucket or shared folder that a URL names (`remote_artifacts`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,14 +26,22 @@ _COPY = 1 << 20
 
 
 class ArtifactWriter:
-    """Takes the bytes of one artifact in order; made by `ArtifactStore.writer`.
+    """Takes the bytes of one artifact in order; made by `Artifacts.writer`.
 
     Leaving the `with` block normally publishes the artifact (`FormatError` if the bytes are not those announced);
     leaving it with an exception, or `abort`, leaves nothing behind.
     """
 
-    def __init__(self, target: Path, staging: Path, digest: Digest, size: int) -> None:
-        self._target, self._digest, self._size = target, digest, size
+    def __init__(
+        self,
+        target: Path,
+        staging: Path,
+        digest: Digest,
+        size: int,
+        published: Callable[[Path], None] | None = None,
+    ) -> None:
+        """`published` is called with the final path, as the last step of `commit`."""
+        self._target, self._digest, self._size, self._published = target, digest, size, published
         self._aside = staging / f"{digest}.{secrets.token_hex(8)}"
         self._file = self._aside.open("xb")
         self._hash = hashlib.sha256()
@@ -46,7 +57,7 @@ class ArtifactWriter:
         self.received += len(data)
 
     def commit(self) -> Path:
-        """Verifies size and digest, makes the file durable and gives its final path."""
+        """Verifies size and digest, makes the artifact durable and gives its path here."""
         try:
             if self.received != self._size:
                 raise FormatError(
@@ -61,6 +72,8 @@ class ArtifactWriter:
             raise
         self._file.close()
         _publish(self._aside, self._target)
+        if self._published is not None:
+            self._published(self._target)
         return self._target
 
     def abort(self) -> None:
@@ -80,35 +93,36 @@ class ArtifactWriter:
             self.commit()
 
 
-class ArtifactStore:
-    """The artifacts under one folder, made if it is not there. Safe to use from several threads and processes."""
+class Artifacts(ABC):
+    """A store of artifacts. Safe to use from several threads and processes; calls may block on disk and network.
 
-    def __init__(self, root: Path, *, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
-        self._objects = root / "sha256"
-        self._staging = root / "incoming"
-        self._max_bytes = max_bytes
-        self._objects.mkdir(parents=True, exist_ok=True)
-        self._staging.mkdir(parents=True, exist_ok=True)
+    `UnavailableError` from any of them if the store cannot be reached.
+    """
 
-    def _target(self, digest: Digest) -> Path:
-        name = str(digest)
-        return self._objects / name[:2] / name
+    max_bytes: int
+    """Limit on one artifact."""
 
+    @abstractmethod
+    def has(self, digest: Digest) -> bool:
+        """Whether the artifact is stored durably; cheaper than `path`."""
+
+    @abstractmethod
     def path(self, digest: Digest) -> Path | None:
-        """Where the artifact lies, or None if it is not here."""
-        target = self._target(digest)
-        return target if target.is_file() else None
+        """Where the artifact lies on this machine, brought here if need be; None if it is not stored.
 
+        The file may be opened within a minute; once open or mapped it stays for as long as that lasts.
+        """
+
+    @abstractmethod
     def writer(self, digest: Digest, size: int) -> ArtifactWriter:
         """Begins to store `size` bytes announced to have that digest; use it as a context manager.
 
         `InvalidInputError` (field `size`) if the size is not positive or over the limit of this store.
         """
-        if not 0 < size <= self._max_bytes:
-            raise InvalidInputError(f"an artifact has 1 to {self._max_bytes} bytes, not {size}", field="size")
-        target = self._target(digest)
-        target.parent.mkdir(exist_ok=True)
-        return ArtifactWriter(target, self._staging, digest, size)
+
+    @abstractmethod
+    def sweep(self) -> int:
+        """Removes what writers of dead processes left; call it once, before serving. Gives the number removed."""
 
     def put_file(self, path: Path) -> Digest:
         """Stores a copy of a file and names it; O(size) hashing. `InvalidInputError` if it is empty or too large.
@@ -116,11 +130,11 @@ class ArtifactStore:
         Always a copy, never a hard link: a link would change with the user's file, which is not ours to freeze.
         """
         size = path.stat().st_size
-        if not 0 < size <= self._max_bytes:
-            raise InvalidInputError(f"an artifact has 1 to {self._max_bytes} bytes, {path} has {size}", field="size")
+        if not 0 < size <= self.max_bytes:
+            raise InvalidInputError(f"an artifact has 1 to {self.max_bytes} bytes, {path} has {size}", field="size")
         with path.open("rb") as source:
             digest = Digest(hashlib.file_digest(source, "sha256").digest())
-            if self.path(digest) is None:
+            if not self.has(digest):
                 source.seek(0)
                 with self.writer(digest, size) as out:
                     while data := source.read(_COPY):
@@ -130,18 +144,68 @@ class ArtifactStore:
     def put_bytes(self, content: bytes) -> Digest:
         """Stores small content; as `put_file`."""
         digest = Digest(hashlib.sha256(content).digest())
-        if self.path(digest) is None:
+        if not self.has(digest):
             with self.writer(digest, len(content)) as out:
                 out.write(content)
         return digest
 
+
+class ArtifactStore(Artifacts):
+    """The artifacts under one folder, made if it is not there."""
+
+    def __init__(self, root: Path, *, max_bytes: int = MAX_ARTIFACT_BYTES) -> None:
+        self._objects = root / "sha256"
+        self._staging = root / "incoming"
+        self.max_bytes = max_bytes
+        self._objects.mkdir(parents=True, exist_ok=True)
+        self._staging.mkdir(parents=True, exist_ok=True)
+
+    def has(self, digest: Digest) -> bool:
+        return self.target(digest).is_file()
+
+    def path(self, digest: Digest) -> Path | None:
+        target = self.target(digest)
+        return target if target.is_file() else None
+
+    def writer(self, digest: Digest, size: int, published: Callable[[Path], None] | None = None) -> ArtifactWriter:
+        if not 0 < size <= self.max_bytes:
+            raise InvalidInputError(f"an artifact has 1 to {self.max_bytes} bytes, not {size}", field="size")
+        target = self.target(digest)
+        target.parent.mkdir(exist_ok=True)
+        return ArtifactWriter(target, self._staging, digest, size, published)
+
     def sweep(self) -> int:
-        """Removes what writers of dead processes left; call it once, before serving. Gives the number removed."""
         removed = 0
         for left in self._staging.iterdir():
             left.unlink(missing_ok=True)
             removed += 1
         return removed
+
+    def target(self, digest: Digest) -> Path:
+        """Where the artifact lies if it is here."""
+        return self._objects / object_name(digest)
+
+    def objects(self) -> list[Path]:
+        """Every artifact here, in no order."""
+        return [path for folder in self._objects.iterdir() for path in folder.iterdir()]
+
+
+def object_name(digest: Digest) -> str:
+    """The name of an artifact below `sha256/`, in a folder as in a bucket."""
+    name = str(digest)
+    return f"{name[:2]}/{name}"
+
+
+def open_artifacts(root: Path, url: str, *, max_bytes: int, cache_bytes: int) -> Artifacts:
+    """The store under `url`, or in the folder `root` if that is empty.
+
+    With a URL, `root` holds copies, the least recently used ones let go beyond `cache_bytes`.
+    """
+    if not url:
+        return ArtifactStore(root, max_bytes=max_bytes)
+    from .remote_artifacts import RemoteArtifactStore
+
+    return RemoteArtifactStore(root, url, max_bytes=max_bytes, cache_bytes=cache_bytes)
 
 
 def _publish(aside: Path, target: Path) -> None:

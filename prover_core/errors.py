@@ -58,3 +58,7 @@ class BackendError(ProverError):
 
 class UnavailableError(ProverError):
     """Something outside that this needs (a database, a store of artifacts) cannot be used now; later it may."""
+
+
+class DamagedError(ProverError):
+    """Something that was stored has come back as other bytes."""

@@ -38,7 +38,8 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
                 field="digests",
             )
         digests = [Digest(check_bytes(d, 32, f"digests[{i}]")) for i, d in enumerate(request.digests)]
-        present = [self._aggregator.artifacts.path(d) is not None for d in digests]
+        has = self._aggregator.artifacts.has
+        present = await asyncio.to_thread(lambda: [has(d) for d in digests])
         return circuit_pb2.StatArtifactsResponse(present=present)
 
     @guarded
@@ -50,7 +51,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
         if first is grpc.aio.EOF or not first.HasField("header"):
             raise refuse(INVALID_ARGUMENT, "the first message is the header", reason="NO_HEADER", field="header")
         digest = Digest(check_bytes(first.header.digest, 32, "header.digest"))
-        if self._aggregator.artifacts.path(digest) is not None:
+        if await asyncio.to_thread(self._aggregator.artifacts.has, digest):
             return circuit_pb2.PutArtifactResponse(stored=0)
         try:
             writer = await asyncio.to_thread(self._aggregator.artifacts.writer, digest, first.header.size)
@@ -76,7 +77,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
         check_name(request.name, "name")
         parts = circuit_pb2.CircuitParts()
         parts.CopyFrom(request.parts)
-        zkey = self._stored(parts.zkey_digest, "zkey_digest")
+        zkey = await self._stored(parts.zkey_digest, "zkey_digest")
         known = self._aggregator.circuit(zkey.raw)
         if known is not None:
             # Parts that an earlier registration brought stay: another edge may keep fewer of them.
@@ -86,7 +87,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
             if parts == known.parts:
                 return circuit_pb2.RegisterCircuitResponse(circuit=known)
         if parts.program_digest:
-            self._stored(parts.program_digest, "program_digest")
+            await self._stored(parts.program_digest, "program_digest")
             if parts.program_kind == circuit_pb2.PROGRAM_KIND_UNSPECIFIED:
                 raise refuse(
                     INVALID_ARGUMENT, "a witness program of no kind", reason="NO_KIND", field="parts.program_kind"
@@ -129,9 +130,9 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
         """By name."""
         return circuit_pb2.ListCircuitsResponse(circuits=self._aggregator.circuits())
 
-    def _stored(self, raw: bytes, part: str) -> Digest:
+    async def _stored(self, raw: bytes, part: str) -> Digest:
         digest = Digest(check_bytes(raw, 32, f"parts.{part}"))
-        if self._aggregator.artifacts.path(digest) is None:
+        if not await asyncio.to_thread(self._aggregator.artifacts.has, digest):
             raise refuse(
                 FAILED_PRECONDITION,
                 f"artifact {digest} is not stored here; send it with PutArtifact",
@@ -143,7 +144,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
     async def _constraints(self, raw: bytes, wires: int, publics: int) -> int:
         if not raw:
             return 0
-        path = self._aggregator.artifacts.path(self._stored(raw, "r1cs_digest"))
+        path = await asyncio.to_thread(self._aggregator.artifacts.path, await self._stored(raw, "r1cs_digest"))
         try:
             r1cs = await asyncio.to_thread(read_r1cs, str(path))
         except InvalidInputError as e:
