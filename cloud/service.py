@@ -28,14 +28,18 @@ from hybrid_prover.v1 import (
     status_pb2_grpc,
     uplink_pb2,
     uplink_pb2_grpc,
+    worker_pb2,
+    worker_pb2_grpc,
 )
 
 from .aggregator import Aggregator
 from .config import CloudConfig
 from .rpc.circuits import Circuits
+from .rpc.control import JobControl
 from .rpc.jobs import Jobs
 from .rpc.service_status import Status
 from .rpc.uplink import Uplink
+from .rpc.workers import Workers
 from .security import address, make_guard, open_ports
 
 log = structlog.get_logger(__name__)
@@ -44,7 +48,9 @@ SERVICES = (
     uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
+    job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
+    worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
 )
 
 
@@ -88,6 +94,8 @@ class CloudServer:
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(Circuits(self.aggregator), server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(Jobs(self.aggregator), server)
+        job_pb2_grpc.add_JobServiceServicer_to_server(JobControl(self.aggregator), server)
+        worker_pb2_grpc.add_WorkerServiceServicer_to_server(Workers(self.aggregator), server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(Status(self.aggregator), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

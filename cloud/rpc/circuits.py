@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 
 import grpc
 
@@ -12,11 +13,13 @@ from prover_core.formats.r1cs import read_r1cs
 from prover_core.types import Digest
 
 from ..aggregator import Aggregator
-from ..errors import DATA_LOSS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, refuse
+from ..errors import DATA_LOSS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
 from ..validation import check_bytes, check_name
-from .status import guarded
+from .status import abort, guarded
 
 STAT_LIMIT = 1024
+PART_BYTES = 1 << 20
+"""Content of one message of a download."""
 
 
 class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
@@ -68,6 +71,25 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
         finally:
             writer.abort()
         return circuit_pb2.PutArtifactResponse(stored=first.header.size)
+
+    async def GetArtifact(
+        self, request: circuit_pb2.GetArtifactRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[circuit_pb2.GetArtifactResponse]:
+        """Header, then content."""
+        try:
+            digest = Digest(check_bytes(request.digest, 32, "digest"))
+            path = await asyncio.to_thread(self._aggregator.artifacts.path, digest)
+            if path is None:
+                raise refuse(
+                    NOT_FOUND, f"artifact {digest} is not stored here", reason="ARTIFACT_MISSING", field="digest"
+                )
+        except WireError as e:
+            await abort(context, e.status)
+        header = circuit_pb2.ArtifactHeader(digest=digest.raw, size=path.stat().st_size)
+        yield circuit_pb2.GetArtifactResponse(header=header)
+        with path.open("rb") as file:
+            while data := await asyncio.to_thread(file.read, PART_BYTES):
+                yield circuit_pb2.GetArtifactResponse(data=data)
 
     @guarded
     async def RegisterCircuit(

@@ -86,7 +86,7 @@ class CircuitServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetArtifact(self, request, context):
-        """The bytes of a stored artifact, in order. NOT_FOUND if it is not here.
+        """The bytes of a stored artifact, in order, for workers. NOT_FOUND if it is not here; edges do not serve it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
