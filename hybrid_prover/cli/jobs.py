@@ -155,4 +155,3 @@ def _read_inputs(path: Path) -> list[dict[str, object]]:
     if not given or not all(isinstance(one, dict) for one in given):
         raise InvalidInputError(f"{path} is neither an object of inputs nor a list of those", field="input")
     return given
-

@@ -27,7 +27,7 @@ STATE_STYLE = {
     SegmentState.CANCELLED: "red",
 }
 """Furthest first: the order of a job's bar."""
-BAR = 24
+BAR = 16
 
 
 def describe(status: ServiceStatus) -> dict[str, object]:
@@ -89,15 +89,23 @@ def health(status: ServiceStatus) -> str:
     return "serving" if status.healthy else "serving, cut off from its cloud"
 
 
-def screen(target: str, status: ServiceStatus, before: ServiceStatus | None) -> RenderableType:
-    """One daemon for `top`; `before` is an earlier status of the same process, for rates."""
-    parts: list[RenderableType] = [_overview(status, before), _stages(status)]
-    if status.sessions:
-        parts.append(_sessions(status.sessions))
-    if status.running:
-        parts.append(_jobs(status))
+def screen(target: str, status: ServiceStatus, before: ServiceStatus | None, room: int = 1000) -> RenderableType:
+    """One daemon for `top` in about `room` lines; `before` is an earlier status of the same process, for rates."""
+    overview = _overview(status, before)
+    parts: list[RenderableType] = [overview]
+    left = room - overview.row_count - 2
+    if left >= len(status.stages) + 5:
+        parts += ["", _stages(status)]
+        left -= len(status.stages) + 5
+    if status.running and left >= 5:
+        shown = min(len(status.running), left - 4)
+        parts += ["", _jobs(status, shown)]
+        left -= shown + 4
+    if status.sessions and left >= 5:
+        parts += ["", _sessions(status.sessions, left - 4)]
     colour = "green" if status.healthy else "yellow"
-    head = f"[bold]{escape(title(status))}[/]  {escape(target)}"
+    name = f" {escape(status.name)}" if status.name else ""
+    head = f"[bold]{status.tier}{name}[/]  {escape(target)}  {status.version}"
     foot = f"up {span(status.uptime)}"
     return Panel(
         Group(*parts),
@@ -116,11 +124,13 @@ def unreachable(target: str, why: str) -> RenderableType:
     return Panel(Text(why), title=f"[bold]{escape(target)}[/]", title_align="left", border_style="red", padding=(0, 1))
 
 
-def _overview(status: ServiceStatus, before: ServiceStatus | None) -> RenderableType:
+def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
     t = status.totals
     table = Table.grid(padding=(0, 2))
     table.add_column(style="bold", no_wrap=True)
     table.add_column()
+    if status.device:
+        table.add_row("device", f"{status.backend}: {escape(status.device)}")
     ended = f"{t.jobs_done} done, {t.jobs_failed} failed, {t.jobs_cancelled} cancelled"
     table.add_row("jobs", f"{status.jobs.get(JobState.RUNNING, 0)} running   {ended}")
     table.add_row("segments", _coloured(status.segments) or Text("none under way", style="bright_black"))
@@ -173,7 +183,13 @@ def _stages(status: ServiceStatus) -> RenderableType:
     if not status.stages:
         return Text("no segment has been measured yet", style="bright_black")
     whole = sum(s.seconds for s in status.stages) or 1.0
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Where the time of segments goes", title_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        title="Where the time of segments goes",
+        title_justify="left",
+    )
     table.add_column("stage")
     table.add_column("")
     for head in ("median", "95 %", "longest"):
@@ -199,34 +215,36 @@ def _waiting_and_work(stages: tuple[Stage, ...]) -> Text:
     return out
 
 
-def _sessions(sessions: tuple[EdgeSession, ...]) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Edges", title_justify="left")
+def _sessions(sessions: tuple[EdgeSession, ...], rows: int) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Edges", title_justify="left")
     table.add_column("edge", no_wrap=True)
     table.add_column("session", no_wrap=True)
     table.add_column("state")
     table.add_column("credit", justify="right")
     table.add_column("in flight", justify="right")
-    for s in sessions[:10]:
+    for s in sessions[:rows]:
         state = Text("connected", style="green") if s.connected else Text("away", style="yellow")
         name = escape(s.edge_name[:32]) or "-"
         table.add_row(name, s.fingerprint, state, size(s.credit_bytes), size(s.in_flight_bytes))
-    if len(sessions) > 10:
-        table.add_row(f"and {len(sessions) - 10} more", "", "", "", "")
+    if len(sessions) > rows:
+        table.add_row(f"and {len(sessions) - rows} more", "", "", "", "")
     return table
 
 
-def _jobs(status: ServiceStatus) -> RenderableType:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="Running jobs, oldest first", title_justify="left")
+def _jobs(status: ServiceStatus, rows: int) -> RenderableType:
+    table = Table(
+        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Running jobs, oldest first", title_justify="left"
+    )
     table.add_column("job", no_wrap=True)
     table.add_column("name", no_wrap=True, max_width=24)
-    table.add_column("placement")
-    table.add_column("age", justify="right")
-    table.add_column("segments", no_wrap=True)
-    for job in status.running:
+    table.add_column("placement", no_wrap=True, min_width=9)
+    table.add_column("age", justify="right", no_wrap=True, min_width=8)
+    table.add_column("segments", no_wrap=True, overflow="ellipsis")
+    for job in status.running[:rows]:
         progress = Text.assemble(_job_bar(job), " ", _coloured(job.segments))
         name = escape(job.name) or "-"
         table.add_row(str(job.id)[:12], name, job.placement.name.lower(), span(job.age), progress)
-    more = status.jobs.get(JobState.RUNNING, 0) - len(status.running)
+    more = status.jobs.get(JobState.RUNNING, 0) - min(rows, len(status.running))
     if more > 0:
         table.add_row(f"and {more} more", "", "", "", "")
     return table

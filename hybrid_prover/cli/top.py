@@ -78,7 +78,8 @@ async def _live(targets: tuple[str, ...], interval: float, jobs: int, console: C
         with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
             while True:
                 answers = await _ask(clients, jobs)
-                live.update(_screen(targets, answers, before), refresh=True)
+                room = console.height // len(targets)
+                live.update(_screen(targets, answers, before, room), refresh=True)
                 before = answers
                 await asyncio.sleep(interval)
 
@@ -93,12 +94,16 @@ async def _ask(clients: list[ProverClient], jobs: int) -> tuple[Answer, ...]:
     return tuple(await asyncio.gather(*(one(client) for client in clients)))
 
 
-def _screen(targets: tuple[str, ...], answers: tuple[Answer, ...], before: tuple[Answer | None, ...]) -> RenderableType:
+def _screen(
+    targets: tuple[str, ...], answers: tuple[Answer, ...], before: tuple[Answer | None, ...], room: int = 1000
+) -> RenderableType:
+    """One daemon below the other, each in `room` lines."""
     parts: list[RenderableType] = []
     for target, answer, earlier in zip(targets, answers, before, strict=True):
         if isinstance(answer, ServiceStatus):
-            same = isinstance(earlier, ServiceStatus) and earlier.uptime <= answer.uptime
-            parts.append(service_view.screen(target, answer, earlier if same else None))  # type: ignore[arg-type]
+            if not isinstance(earlier, ServiceStatus) or earlier.uptime > answer.uptime:
+                earlier = None
+            parts.append(service_view.screen(target, answer, earlier, room))
         else:
             parts.append(service_view.unreachable(target, str(answer)))
     return Group(*parts)
