@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .client import JobHandle, ProverClient
+    from .credentials import Credentials
     from .errors import (
         ClientError,
         ConflictError,
@@ -46,6 +47,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "client": ("JobHandle", "ProverClient"),
+    "credentials": ("Credentials",),
     "errors": (
         "ClientError",
         "ConflictError",
@@ -84,6 +86,7 @@ __all__ = [
     "CircuitInfo",
     "ClientError",
     "ConflictError",
+    "Credentials",
     "DataLossError",
     "DeadlineError",
     "InvalidRequestError",

@@ -19,7 +19,8 @@ from prover_core.types import Digest
 
 from . import wire
 from .artifacts import Progress, register
-from .channel import open_channel
+from .channel import advice, open_channel
+from .credentials import Credentials
 from .errors import ClientError, DeadlineError, Details, JobCancelledError, JobFailedError, from_call
 from .model import CircuitInfo, Job, JobResult, JobSpec, JobState, Link, Placement, Segment
 from .retry import RetryPolicy
@@ -34,15 +35,16 @@ M = TypeVar("M")
 class ProverClient:
     """A connection to an edge daemon (or, for questions about jobs and circuits, to a cloud).
 
-    `target` is `host:port` or `unix:/path`. Without `credentials` the connection is plain text, which is refused beyond
-    loopback unless `plaintext` is set. `timeout` bounds each unary call with all its retries, in seconds.
+    `target` is `host:port` or `unix:/path`. Without `credentials` those of the environment are taken; where these name
+    no authorities the connection is plain text, which only this machine is reached by, and a token goes with it only
+    if `plaintext` says so. `timeout` bounds each unary call with all its retries, in seconds.
     """
 
     def __init__(
         self,
         target: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | grpc.ChannelCredentials | None = None,
         plaintext: bool = False,
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008
@@ -234,7 +236,10 @@ def raise_if_unproved(job: Job) -> None:
 def typed(error: grpc.aio.AioRpcError, target: str) -> ClientError:
     """The typed error of a failed call."""
     trailers: Any = error.trailing_metadata() or ()
-    return from_call(error.code().name, error.details() or "", [(k, v) for k, v in trailers], target)
+    message = error.details() or ""
+    if meaning := advice(message):
+        message = f"{meaning} ({message})"
+    return from_call(error.code().name, message, [(k, v) for k, v in trailers], target)
 
 
 async def prove(

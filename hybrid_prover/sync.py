@@ -18,6 +18,7 @@ from prover_core.types import Digest
 
 from . import client as aio
 from .artifacts import Progress
+from .credentials import Credentials
 from .model import CircuitInfo, Job, JobResult, Link, Placement, Segment
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus
@@ -32,7 +33,7 @@ class ProverClient:
         self,
         target: str,
         *,
-        credentials: grpc.ChannelCredentials | None = None,
+        credentials: Credentials | grpc.ChannelCredentials | None = None,
         plaintext: bool = False,
         timeout: float = 30.0,
         retry: RetryPolicy = RetryPolicy(),  # noqa: B008

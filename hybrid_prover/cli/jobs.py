@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from hybrid_prover.client import JobHandle, ProverClient
+from hybrid_prover.credentials import Credentials
 from hybrid_prover.model import Job, Placement, Segment, SegmentState
 from hybrid_prover.results import write_leaf
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
 
+from .connection import Connection
 from .output import Output
 
 EDGE = "127.0.0.1:7410"
@@ -70,6 +72,7 @@ def submit(
     name: str = "",
     out: Path | None = None,
     wait: Annotated[bool, Parameter(negative_bool="no-")] = True,
+    connection: Connection = Credentials(),  # noqa: B008
     json: bool = False,
 ) -> int:
     """Submit a circuit instance to an edge and wait for its proof.
@@ -106,7 +109,7 @@ def submit(
     given = _read_inputs(inputs)
 
     async def work() -> int:
-        async with ProverClient(target) as client:
+        async with ProverClient(target, credentials=connection.with_environment()) as client:
             if zkey is None:
                 digest = Digest.parse(circuit)
             else:

@@ -38,6 +38,8 @@ COMMANDS = (
     ("setup", "local:setup", "Make an insecure development key for a circuit."),
     ("assemble", "assembly:assemble", "Turn many proofs under one verification key into one proof."),
     ("verify-assembly", "assembly:verify_assembly", "Check an assembly against its leaves' public signals."),
+    ("certs", "certs:app", "Make, show and renew the certificates of clouds, edges, workers and clients."),
+    ("tokens", "tokens:app", "Make, list, rotate and revoke the tokens of clients."),
     ("doctor", "doctor:doctor", "Say what this machine has, which backend is chosen, and why."),
 )
 

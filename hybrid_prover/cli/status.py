@@ -5,16 +5,27 @@ from __future__ import annotations
 import asyncio
 
 from hybrid_prover.client import ProverClient
+from hybrid_prover.credentials import Credentials
 from hybrid_prover.errors import ClientError
 from hybrid_prover.model import Job
 from hybrid_prover.servicestatus import ServiceStatus
 
 from . import service_view
+from .connection import Connection
 from .jobs import EDGE, describe, progress_line
 from .output import Output
 
 
-def status(job: str = "", /, *, target: str = EDGE, limit: int = 20, watch: bool = False, json: bool = False) -> int:
+def status(
+    job: str = "",
+    /,
+    *,
+    target: str = EDGE,
+    limit: int = 20,
+    watch: bool = False,
+    connection: Connection = Credentials(),  # noqa: B008
+    json: bool = False,
+) -> int:
     """Show a daemon with its newest jobs, or one job.
 
     Parameters
@@ -33,7 +44,7 @@ def status(job: str = "", /, *, target: str = EDGE, limit: int = 20, watch: bool
     output = Output(json)
 
     async def work() -> int:
-        async with ProverClient(target) as client:
+        async with ProverClient(target, credentials=connection.with_environment()) as client:
             if not job:
                 service = await _service(client)
                 listed = await client.jobs(limit)

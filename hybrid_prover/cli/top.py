@@ -14,12 +14,14 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 
 from hybrid_prover.client import ProverClient
+from hybrid_prover.credentials import Credentials
 from hybrid_prover.errors import ClientError
 from hybrid_prover.retry import RetryPolicy
 from hybrid_prover.servicestatus import ServiceStatus
 from prover_core.errors import ProverError
 
 from . import service_view
+from .connection import Connection
 from .jobs import EDGE
 
 Answer = ServiceStatus | ProverError
@@ -31,6 +33,7 @@ def top(
     interval: Annotated[float, Parameter(validator=Number(gte=0.1))] = 1.0,
     jobs: Annotated[int, Parameter(validator=Number(gte=1, lte=200))] = 10,
     once: bool = False,
+    connection: Connection = Credentials(),  # noqa: B008
     json: bool = False,
 ) -> int:
     """Show edges and clouds live: jobs, segments, queues against work, workers, sessions. Ctrl-C ends it.
@@ -49,9 +52,9 @@ def top(
         Look once and print as JSON.
     """
     chosen = targets or (EDGE,)
-    console = Console(highlight=False)
+    console, credentials = Console(highlight=False), connection.with_environment()
     if once or json or not console.is_terminal:
-        answers = asyncio.run(_once(chosen, jobs))
+        answers = asyncio.run(_once(chosen, credentials, jobs))
         if json:
             jsonlib.dump(
                 {"services": [_json(t, a) for t, a in zip(chosen, answers, strict=True)]}, sys.stdout, indent=2
@@ -61,20 +64,22 @@ def top(
             console.print(_screen(chosen, answers, (None,) * len(answers)))
         return 0 if all(isinstance(a, ServiceStatus) for a in answers) else 1
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_live(chosen, interval, jobs, console))
+        asyncio.run(_live(chosen, credentials, interval, jobs, console))
     return 0
 
 
-async def _once(targets: tuple[str, ...], jobs: int) -> tuple[Answer, ...]:
+async def _once(targets: tuple[str, ...], credentials: Credentials, jobs: int) -> tuple[Answer, ...]:
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(ProverClient(t, timeout=5.0, retry=ONE_TRY)) for t in targets]
+        clients = [await stack.enter_async_context(_client(t, credentials)) for t in targets]
         return await _ask(clients, jobs)
 
 
-async def _live(targets: tuple[str, ...], interval: float, jobs: int, console: Console) -> None:
+async def _live(
+    targets: tuple[str, ...], credentials: Credentials, interval: float, jobs: int, console: Console
+) -> None:
     before: tuple[Answer | None, ...] = (None,) * len(targets)
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(ProverClient(t, timeout=5.0, retry=ONE_TRY)) for t in targets]
+        clients = [await stack.enter_async_context(_client(t, credentials)) for t in targets]
         with Live(console=console, screen=True, auto_refresh=False, vertical_overflow="crop") as live:
             while True:
                 answers = await _ask(clients, jobs)
@@ -82,6 +87,10 @@ async def _live(targets: tuple[str, ...], interval: float, jobs: int, console: C
                 live.update(_screen(targets, answers, before, room), refresh=True)
                 before = answers
                 await asyncio.sleep(interval)
+
+
+def _client(target: str, credentials: Credentials) -> ProverClient:
+    return ProverClient(target, credentials=credentials, timeout=5.0, retry=ONE_TRY)
 
 
 async def _ask(clients: list[ProverClient], jobs: int) -> tuple[Answer, ...]:

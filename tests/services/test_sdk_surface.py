@@ -20,11 +20,11 @@ from prover_core.groth16.keys import Proof
 from prover_core.types import Digest, G1Point, G2Point, Q, R
 
 EXPORTS = {
-    "CircuitInfo", "ClientError", "ConflictError", "DataLossError", "DeadlineError", "InvalidRequestError", "Job",
-    "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState", "LeafProof", "Link", "NotFoundError",
-    "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming", "Placement", "PreconditionError",
-    "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState", "SegmentStatus", "ServiceStatus", "UnavailableError",
-    "__version__",
+    "CircuitInfo", "ClientError", "ConflictError", "Credentials", "DataLossError", "DeadlineError",
+    "InvalidRequestError", "Job", "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState",
+    "LeafProof", "Link", "NotFoundError", "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming",
+    "Placement", "PreconditionError", "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState",
+    "SegmentStatus", "ServiceStatus", "UnavailableError", "__version__",
 }  # fmt: skip
 
 
