@@ -55,7 +55,7 @@ from .model import (
     SegmentKey,
     job_view,
 )
-from .observer import CloudObserver
+from .observer import CloudObserver, fingerprint
 from .policy import BatchPolicy
 from .sessions import Sessions, draining
 from .statusview import samples
@@ -93,7 +93,9 @@ class Aggregator:
             retry_budget=config.retry_budget,
             idle_nanos=int(config.idle_job_hours * 3600e9),
         )
-        self.observer = CloudObserver(CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device)
+        self.observer = CloudObserver(
+            CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device, config.tls
+        )
         self.started_nanos = time.time_ns()
         self.failed: asyncio.Future[None] | None = None
         """Set when the store cannot be written: nothing can be promised any more, the process must end."""
@@ -192,7 +194,7 @@ class Aggregator:
         if request.HasField("hello"):
             hello = request.hello
             log.info(
-                "hello", connection=link.connection, edge=hello.edge_name[:128], session=hello.session_id.hex()[:32]
+                "hello", connection=link.connection, edge=hello.edge_name[:128], session=fingerprint(hello.session_id)
             )
         if request.HasField("open_job"):
             await self._ensure(request.open_job.job_id)
@@ -408,7 +410,7 @@ class Aggregator:
         self._post(m.SegmentBroken(key, error, timings))
 
     def attempt_ended(self, key: SegmentKey, attempt: Attempt) -> None:
-        self.observer.device_fault(key)
+        self.observer.attempt_ended(attempt)
         job = self.machine.jobs.get(key[0])
         if job is not None:
             job.segments[key[1]].attempts.append(replace(attempt, unix_nanos=time.time_ns()))

@@ -177,6 +177,11 @@ class LeaseBook:
         self._lane_free = False
         self._out: list[Instruction] = []
 
+    @property
+    def waiting(self) -> int:
+        """Tasks that nobody holds."""
+        return len(self._waiting)
+
     # Workers.
 
     def enlist(

@@ -17,6 +17,7 @@ GAUGES: Final = (
     Sampled("proving_segments", "Segments that a prover is working at."),
     Sampled("open_segments", "Segments whose accumulators are in memory."),
     Sampled("provers", "Segments that can be worked at side by side."),
+    Sampled("workers_connected", "Workers that prove, the cloud's own one included.", ("kind",)),
     Sampled("batch_waiting", "Leaf proofs waiting for their batch, or being verified."),
     Sampled("sessions", "Sessions of edges by whether they are connected.", ("connected",)),
     Sampled("credit_outstanding_bytes", "Payload bytes that edges may send and have not sent."),
@@ -24,6 +25,8 @@ GAUGES: Final = (
     Sampled("backlog_bytes", "Disk that the witnesses of unfinished segments may need."),
     Sampled("backlog_limit_bytes", "Backlog beyond which jobs are refused."),
     Sampled("loaded_keys", "Proving keys that are mapped."),
+    Sampled("disk_free_bytes", "Free space where the cloud keeps its data."),
+    Sampled("certificate_expiry_timestamp_seconds", "When a certificate in use expires, Unix time.", ("certificate",)),
     Sampled("draining", "1 while the cloud is about to stop."),
 )
 """Read from the running cloud whenever somebody asks."""
@@ -65,7 +68,8 @@ class CloudMetrics(DaemonMetrics):
         self.bad_proofs = counter("bad_proofs", "Leaf proofs that failed their batch.")
 
         self.worker_losses = counter("worker_losses", "Workers lost in the middle of a task.")
-        self.task_retries = counter("task_retries", "Tasks begun again, by cause.", "cause")
+        self.failed_attempts = counter("failed_attempts", "Attempts at a segment that ended without a proof: failed, "
+                                       "claimed (the worker blames the witness), lost.", "outcome")  # fmt: skip
         self.quarantined = counter("quarantined_segments", "Segments given up after their retry budget.")
         self.device_faults = counter("device_faults", "Proofs that the device got wrong or failed at.", "backend")
 

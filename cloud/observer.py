@@ -7,19 +7,25 @@ segment that is not over.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import structlog
 from google.rpc import status_pb2
 
 from hybrid_prover.errors import code_name, read_details
+from hybrid_prover.telemetry.certificates import Expiries
 from hybrid_prover.telemetry.spans import Piece, SpanSink, job_span, segment_spans, trace_hex
 from hybrid_prover.telemetry.stages import KINDS, Kind, RecentRate
 from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
 
 from . import messages as m
+from .attempts import QUARANTINE_REASON, Attempt, Outcome
+from .errors import INTERNAL
+from .leases import LOCAL
 from .metrics import CloudMetrics
 from .model import ENDED_STATES, FAILED, PROVED, PROVING, RUNNING, VERIFIED, Job, Segment, SegmentKey
 from .trust import Distrust
@@ -48,11 +54,17 @@ def job_label(state: int) -> str:
     return job_pb2.JobState.Name(state).removeprefix("JOB_STATE_").lower()
 
 
+def fingerprint(session_id: bytes) -> str:
+    """What logs and screens say of a session: its id lets one speak for its edge."""
+    return hashlib.sha256(session_id).hexdigest()[:8]
+
+
 class CloudObserver:
     """One for each cloud, on its event loop; the methods under "Also from other threads" may be called from any."""
 
-    def __init__(self, metrics: CloudMetrics, backend: str, device: str) -> None:
+    def __init__(self, metrics: CloudMetrics, backend: str, device: str, tls: Path | None) -> None:
         self.metrics = metrics
+        self.expiries = Expiries(tls)
         self.spans: SpanSink | None = None
         """Where traces go, if anywhere."""
         self.verified = RecentRate()
@@ -180,12 +192,14 @@ class CloudObserver:
     def _segment(self, event: m.Event, job: Job, segment: Segment, now: int) -> None:
         placement, key = placement_label(job.placement), (job.job_id, segment.index)
         self.metrics.segments.labels(placement, segment_label(segment.state)).inc()
+        remote = isinstance(event, m.LeafProved | m.SegmentBroken) and bool(segment.lease_worker)
+        backend, trace = "remote" if remote else self._backend, trace_hex(job.job_id)
         for timing in _measured_here(event, segment, key):
-            self.metrics.stage(
-                timing.phase, timing.duration_nanos / 1e9, placement, self._backend, trace_hex(job.job_id)
-            )
+            self.metrics.stage(timing.phase, timing.duration_nanos / 1e9, placement, backend, trace)
         if segment.state == VERIFIED:
             self.verified.add()
+        if segment.state == FAILED and segment.error is not None:
+            self.metrics.quarantined.inc(read_details(segment.error).reason == QUARANTINE_REASON)
         if segment.state in ENDED_STATES:
             self._pending.pop(key, None)
             if self.spans is not None:
@@ -234,22 +248,13 @@ class CloudObserver:
 
     # Also from other threads.
 
-    def device_fault(self, _key: SegmentKey) -> None:
-        """The device got a proof wrong, or failed at it; the segment is begun again."""
-        self.metrics.device_faults.labels(self._backend).inc()
-        self.metrics.task_retries.labels("device").inc()
-
-    def worker_lost(self) -> None:
-        """A worker is gone: its heartbeats stopped, or its process ended."""
-        self.metrics.worker_losses.inc()
-
-    def task_retried(self, cause: str) -> None:
-        """A task is begun again; `cause` is a word of ours: `worker_lost`, `failed`, `device`, `requeue`."""
-        self.metrics.task_retries.labels(cause).inc()
-
-    def segment_quarantined(self) -> None:
-        """A segment spent its retry budget and is given up by name."""
-        self.metrics.quarantined.inc()
+    def attempt_ended(self, attempt: Attempt) -> None:
+        """An attempt at a segment ended without a proof."""
+        self.metrics.failed_attempts.labels(attempt.outcome.name.lower()).inc()
+        if attempt.outcome is Outcome.LOST:
+            self.metrics.worker_losses.inc()
+        elif attempt.error is not None and attempt.error.code == INTERNAL:
+            self.metrics.device_faults.labels(self._backend if attempt.worker == LOCAL else "remote").inc()
 
     def storage_failed(self) -> None:
         """A segment's chunks could not be written."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import hybrid_prover
+from hybrid_prover.security.principal import Principal
 from hybrid_prover.telemetry.metrics import Samples
 from hybrid_prover.telemetry.statusmessage import (
     job_counts,
@@ -20,7 +21,7 @@ from hybrid_prover.telemetry.statusmessage import (
 from hybrid_prover.v1 import status_pb2
 
 from .model import PROVED, PROVING, QUEUED, RUNNING, UPLOADING
-from .observer import job_label, segment_label
+from .observer import fingerprint, job_label, segment_label
 
 if TYPE_CHECKING:
     from .aggregator import Aggregator
@@ -29,17 +30,19 @@ if TYPE_CHECKING:
 def samples(cloud: Aggregator) -> Samples:
     """Every gauge of `metrics.GAUGES`; O(segments of running jobs)."""
     jobs, segments = _counts(cloud)
-    sessions, load = cloud.machine.sessions.all(), cloud.load()
+    sessions, load, workers = cloud.machine.sessions.all(), cloud.load(), _workers(cloud)
+    kinds = Counter(w.remote for w in workers if w.connected)
     connected = sum(s.connection is not None for s in sessions)
     return {
         "jobs_in_state": {(job_label(state),): jobs[state] for state in {RUNNING, *jobs}},
         "segments_in_state": {
             (segment_label(s),): segments[s] for s in {QUEUED, UPLOADING, PROVING, PROVED, *segments}
         },
-        "queued_segments": load.waiting,
-        "proving_segments": load.running,
+        "queued_segments": load.waiting + cloud.dispatcher.book.waiting,
+        "proving_segments": sum(w.busy for w in workers),
         "open_segments": load.open,
-        "provers": load.threads,
+        "provers": sum(w.slots for w in workers if w.connected),
+        "workers_connected": {("local",): kinds[False], ("remote",): kinds[True]},
         "batch_waiting": cloud.batch_waiting,
         "sessions": {("yes",): connected, ("no",): len(sessions) - connected},
         "credit_outstanding_bytes": sum(s.outstanding for s in sessions if s.connection is not None),
@@ -47,12 +50,14 @@ def samples(cloud: Aggregator) -> Samples:
         "backlog_bytes": _backlog(cloud),
         "backlog_limit_bytes": cloud.config.backlog_bytes,
         "loaded_keys": cloud.keys.loaded,
+        "disk_free_bytes": shutil.disk_usage(cloud.config.data_dir).free,
+        "certificate_expiry_timestamp_seconds": cloud.observer.expiries(),
         "draining": cloud.machine.draining_ms is not None,
     }
 
 
-def service_status(cloud: Aggregator, asked: int) -> status_pb2.ServiceStatus:
-    """What GetStatus answers, with at most `asked` running jobs; O(segments of running jobs)."""
+def service_status(cloud: Aggregator, asked: int, caller: Principal) -> status_pb2.ServiceStatus:
+    """What GetStatus answers, to operators with at most `asked` running jobs; O(segments of running jobs)."""
     jobs, segments = _counts(cloud)
     load, observer = cloud.load(), cloud.observer
     running = sorted((j for j in cloud.machine.jobs.values() if j.state == RUNNING), key=lambda j: j.accepted_nanos)
@@ -68,12 +73,12 @@ def service_status(cloud: Aggregator, asked: int) -> status_pb2.ServiceStatus:
         stages=stage_messages(observer.metrics.summaries()),
         totals=_totals(cloud),
         verified_last_minute=observer.verified.last_minute(),
-        workers=[status_pb2.Worker(name=f"prover {i}", busy=i < load.running) for i in range(load.threads)],
-        waiting=load.waiting,
+        workers=_workers(cloud),
+        waiting=load.waiting + cloud.dispatcher.book.waiting,
         sessions=[
             status_pb2.EdgeSession(
                 edge_name=observer.edge_name(s.session_id),
-                fingerprint=hashlib.sha256(s.session_id).hexdigest()[:8],
+                fingerprint=fingerprint(s.session_id),
                 connected=s.connection is not None,
                 credit_bytes=s.outstanding if s.connection is not None else 0,
                 in_flight_bytes=s.in_flight,
@@ -84,10 +89,26 @@ def service_status(cloud: Aggregator, asked: int) -> status_pb2.ServiceStatus:
         backlog_limit_bytes=cloud.config.backlog_bytes,
         running=[
             job_summary(j.job_id, j.name, j.placement, j.accepted_nanos, (s.state for s in j.segments))
-            for j in running[: jobs_told(asked)]
+            for j in running[: jobs_told(asked) if caller.operates else 0]
         ],
         loop_lag_seconds=observer.metrics.lag.summary("").p95,
     )
+
+
+def _workers(cloud: Aggregator) -> list[status_pb2.Worker]:
+    """Those of the lease book; of the local one's leases only what a thread is at counts as busy."""
+    load = cloud.load()
+    return [
+        status_pb2.Worker(
+            name=w.name,
+            slots=w.lanes,
+            busy=len(w.held) if w.bounded else load.running,
+            remote=w.bounded,
+            connected=w.connected,
+            wires_per_second=w.speed,
+        )
+        for w in cloud.dispatcher.book.workers.values()
+    ]
 
 
 def _totals(cloud: Aggregator) -> status_pb2.Totals:

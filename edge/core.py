@@ -89,7 +89,7 @@ class EdgeCore:
             finished_kept=config.finished_jobs_kept,
         )
         self.started_nanos = time.time_ns()
-        self.observer = EdgeObserver(EdgeMetrics(lambda: samples(self)), self.machine.jobs, config.backend)
+        self.observer = EdgeObserver(EdgeMetrics(lambda: samples(self)), self.machine.jobs, config.backend, config.tls)
         self.spool.on_written = self.observer.metrics.store_write_seconds.observe
         self.circuits: dict[bytes, CircuitRecord] = {}
         self.chunks: dict[tuple[bytes, int], list[ChunkRecord]] = {}

@@ -20,6 +20,7 @@ GAUGES: Final = (
     Sampled("unacked_bytes", "Chunk bytes on disk that the cloud has not acknowledged."),
     Sampled("unacked_limit_bytes", "Unacknowledged bytes beyond which no witness is begun."),
     Sampled("disk_free_bytes", "Free space where the edge keeps its state."),
+    Sampled("certificate_expiry_timestamp_seconds", "When a certificate in use expires, Unix time.", ("certificate",)),
     Sampled("stopping", "1 while the edge is about to stop."),
 )
 """Read from the running edge whenever somebody asks."""

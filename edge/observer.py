@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 from google.rpc import status_pb2
 
 from hybrid_prover.errors import read_details
+from hybrid_prover.telemetry.certificates import Expiries
 from hybrid_prover.telemetry.spans import Piece, SpanSink, job_span, segment_spans, trace_hex
 from hybrid_prover.telemetry.stages import KINDS, SUMMED, Kind, RecentRate
 from hybrid_prover.v1 import uplink_pb2
@@ -37,9 +39,10 @@ class _Seen:
 class EdgeObserver:
     """One for each edge, on its event loop."""
 
-    def __init__(self, metrics: EdgeMetrics, jobs: Mapping[bytes, Job], backend: str) -> None:
+    def __init__(self, metrics: EdgeMetrics, jobs: Mapping[bytes, Job], backend: str, tls: Path | None) -> None:
         """`jobs` as the machine keeps them."""
         self.metrics = metrics
+        self.expiries = Expiries(tls)
         self.spans: SpanSink | None = None
         """Where traces go, if anywhere."""
         self.verified = RecentRate()

@@ -42,6 +42,7 @@ def samples(edge: EdgeCore) -> Samples:
         "unacked_bytes": edge.machine.unacked_bytes,
         "unacked_limit_bytes": edge.config.max_unacked,
         "disk_free_bytes": shutil.disk_usage(edge.config.state_dir).free,
+        "certificate_expiry_timestamp_seconds": edge.observer.expiries(),
         "stopping": edge.stopping,
     }
 
@@ -64,7 +65,10 @@ def service_status(edge: EdgeCore, asked: int, caller: Principal) -> status_pb2.
         stages=stage_messages(observer.metrics.summaries()),
         totals=_totals(edge),
         verified_last_minute=observer.verified.last_minute(),
-        workers=[status_pb2.Worker(name=f"worker {pid}", busy=busy) for pid, busy in sorted(edge.pool.busy())],
+        workers=[
+            status_pb2.Worker(name=f"worker {pid}", slots=1, busy=busy, connected=True)
+            for pid, busy in sorted(edge.pool.busy())
+        ],
         waiting=waiting,
         uplink=status_pb2.UplinkStatus(
             cloud=edge.config.cloud, connected=edge.machine.connected, credit_bytes=edge.machine.credit_bytes

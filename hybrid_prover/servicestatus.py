@@ -44,6 +44,19 @@ class Totals:
 
 
 @dataclass(frozen=True, slots=True)
+class Worker:
+    """A prover, or a witness worker of an edge."""
+
+    name: str
+    slots: int
+    """Segments it can work at side by side."""
+    busy: int
+    remote: bool
+    connected: bool
+    wires_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class EdgeSession:
     """One edge at the cloud."""
 
@@ -95,8 +108,7 @@ class ServiceStatus:
     stages: tuple[Stage, ...]
     totals: Totals
     verified_last_minute: int
-    workers: tuple[tuple[str, bool], ...]
-    """(name, busy) of each prover or witness worker."""
+    workers: tuple[Worker, ...]
     waiting: int
     """Segments that wait for one of them."""
     sessions: tuple[EdgeSession, ...]
@@ -108,8 +120,13 @@ class ServiceStatus:
 
     @property
     def busy(self) -> int:
-        """Workers that have a segment."""
-        return sum(busy for _, busy in self.workers)
+        """Segments that somebody is working at."""
+        return sum(w.busy for w in self.workers)
+
+    @property
+    def slots(self) -> int:
+        """Segments that can be worked at side by side."""
+        return sum(w.slots for w in self.workers if w.connected)
 
     @property
     def healthy(self) -> bool:
@@ -160,7 +177,9 @@ def status_from_wire(message: status_pb2.ServiceStatus) -> ServiceStatus:
             t.quarantined,
         ),
         verified_last_minute=message.verified_last_minute,
-        workers=tuple((w.name, w.busy) for w in message.workers),
+        workers=tuple(
+            Worker(w.name, w.slots, w.busy, w.remote, w.connected, w.wires_per_second) for w in message.workers
+        ),
         waiting=message.waiting,
         sessions=tuple(
             EdgeSession(s.edge_name, s.fingerprint, s.connected, s.credit_bytes, s.in_flight_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from hybrid_prover.security import principal
 from hybrid_prover.v1 import status_pb2, status_pb2_grpc
 
 from ..aggregator import Aggregator
@@ -22,4 +23,4 @@ class Status(status_pb2_grpc.StatusServiceServicer):
         self, request: status_pb2.GetStatusRequest, _context: grpc.aio.ServicerContext
     ) -> status_pb2.GetStatusResponse:
         """The cloud as it stands."""
-        return status_pb2.GetStatusResponse(status=service_status(self._aggregator, request.jobs))
+        return status_pb2.GetStatusResponse(status=service_status(self._aggregator, request.jobs, principal.current()))

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hybrid_prover.model import JobState, SegmentState
-from hybrid_prover.servicestatus import EdgeSession, RunningJob, ServiceStatus, Stage
+from hybrid_prover.servicestatus import EdgeSession, RunningJob, ServiceStatus, Stage, Worker
 
 KIND_STYLE = {"wait": "yellow", "compute": "green", "transfer": "blue"}
 STATE_STYLE = {
@@ -35,7 +35,6 @@ def describe(status: ServiceStatus) -> dict[str, object]:
     plain = asdict(status)
     plain["jobs"] = {state.name.lower(): count for state, count in status.jobs.items()}
     plain["segments"] = _states(status.segments)
-    plain["workers"] = [{"name": name, "busy": busy} for name, busy in status.workers]
     plain["healthy"] = status.healthy
     plain["running"] = [
         {
@@ -60,7 +59,7 @@ def lines(status: ServiceStatus) -> list[str]:
     out = [
         f"{title(status)}: {health(status)}, up {span(status.uptime)}",
         f"  {status.jobs.get(JobState.RUNNING, 0)} jobs running, {_counts(status.segments) or 'no segments'}; "
-        f"{status.busy} of {len(status.workers)} {works} busy, {status.waiting} waiting; "
+        f"{status.busy} of {status.slots} {works} busy, {status.waiting} waiting; "
         f"{status.verified_last_minute} verified in the last minute",
     ]
     if waits := [s for s in status.stages if s.kind == "wait"]:
@@ -97,6 +96,10 @@ def screen(target: str, status: ServiceStatus, before: ServiceStatus | None, roo
     if left >= len(status.stages) + 5:
         parts += ["", _stages(status)]
         left -= len(status.stages) + 5
+    if any(w.remote for w in status.workers) and left >= 5:
+        shown = min(len(status.workers), left - 4)
+        parts += ["", _workers(status.workers, shown)]
+        left -= shown + 4
     if status.running and left >= 5:
         shown = min(len(status.running), left - 4)
         parts += ["", _jobs(status, shown)]
@@ -135,9 +138,9 @@ def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
     table.add_row("jobs", f"{status.jobs.get(JobState.RUNNING, 0)} running   {ended}")
     table.add_row("segments", _coloured(status.segments) or Text("none under way", style="bright_black"))
     table.add_row("throughput", _throughput(status, before))
-    busy = Text.assemble(bar(status.busy, len(status.workers), 12, "green"), f" {status.busy} of ")
+    busy = Text.assemble(bar(status.busy, status.slots, 12, "green"), f" {status.busy} of ")
     works = "provers" if status.tier == "cloud" else "workers"
-    busy.append(f"{len(status.workers)} busy")
+    busy.append(f"{status.slots} busy")
     busy.append(f"   {status.waiting} waiting", style="yellow" if status.waiting else "")
     table.add_row(works, busy)
     full = Text.assemble(bar(status.backlog_bytes, status.backlog_limit_bytes, 12, "magenta"))
@@ -213,6 +216,21 @@ def _waiting_and_work(stages: tuple[Stage, ...]) -> Text:
     for kind, style in KIND_STYLE.items():
         out.append(f"{kind} {sums[kind] / whole:.0%}   ", style=style)
     return out
+
+
+def _workers(workers: tuple[Worker, ...], rows: int) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Workers", title_justify="left")
+    table.add_column("worker", no_wrap=True)
+    table.add_column("state")
+    table.add_column("segments", justify="right")
+    table.add_column("wires/s", justify="right")
+    for w in workers[:rows]:
+        state = Text("connected", style="green") if w.connected else Text("away", style="yellow")
+        speed = f"{w.wires_per_second:,.0f}" if w.wires_per_second else "-"
+        table.add_row(escape(w.name[:32]), state, f"{w.busy} of {w.slots}", speed)
+    if len(workers) > rows:
+        table.add_row(f"and {len(workers) - rows} more", "", "", "")
+    return table
 
 
 def _sessions(sessions: tuple[EdgeSession, ...], rows: int) -> RenderableType:

@@ -152,9 +152,6 @@ class DaemonMetrics:
         self.loop_lag = self.histogram(
             "event_loop_lag_seconds", "How late the event loop's timers are.", buckets=WRITE_SECONDS
         )
-        self.certificate_expiry = self.gauge(
-            "certificate_expiry_timestamp_seconds", "When a certificate in use expires, Unix time.", "certificate"
-        )
 
     # Making metrics.
 
@@ -192,10 +189,6 @@ class DaemonMetrics:
     def summaries(self) -> list[Summary]:
         """Every stage that has been seen."""
         return [window.summary(stage) for stage, window in self._stages.items()]
-
-    def certificate(self, which: str, expires_unix_seconds: float) -> None:
-        """A certificate in use (`server`, `client`, `authority`) expires then; call again after every rotation."""
-        self.certificate_expiry.labels(which).set(expires_unix_seconds)
 
     # Life.
 

@@ -160,12 +160,20 @@ class Totals(_message.Message):
     def __init__(self, jobs_done: _Optional[int] = ..., jobs_failed: _Optional[int] = ..., jobs_cancelled: _Optional[int] = ..., segments_verified: _Optional[int] = ..., received_bytes: _Optional[int] = ..., sent_bytes: _Optional[int] = ..., chunks: _Optional[int] = ..., refused: _Optional[int] = ..., reconnects: _Optional[int] = ..., worker_losses: _Optional[int] = ..., faults: _Optional[int] = ..., quarantined: _Optional[int] = ...) -> None: ...
 
 class Worker(_message.Message):
-    __slots__ = ("name", "busy")
+    __slots__ = ("name", "slots", "busy", "remote", "connected", "wires_per_second")
     NAME_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
     BUSY_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_FIELD_NUMBER: _ClassVar[int]
+    CONNECTED_FIELD_NUMBER: _ClassVar[int]
+    WIRES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
     name: str
-    busy: bool
-    def __init__(self, name: _Optional[str] = ..., busy: _Optional[bool] = ...) -> None: ...
+    slots: int
+    busy: int
+    remote: bool
+    connected: bool
+    wires_per_second: float
+    def __init__(self, name: _Optional[str] = ..., slots: _Optional[int] = ..., busy: _Optional[int] = ..., remote: _Optional[bool] = ..., connected: _Optional[bool] = ..., wires_per_second: _Optional[float] = ...) -> None: ...
 
 class EdgeSession(_message.Message):
     __slots__ = ("edge_name", "fingerprint", "connected", "credit_bytes", "in_flight_bytes")
