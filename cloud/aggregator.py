@@ -484,7 +484,7 @@ class Aggregator:
     async def _in_store(self, call: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._store_thread, call)
-        except db.StoreUnavailableError as e:
+        except (db.StoreUnavailableError, db.StoreInUseError) as e:
             self._give_up(e)
             raise
 

@@ -272,7 +272,8 @@ class Dispatcher:
         self._accept(key, LOCAL, leaf, timings)
 
     def _local_broken(self, key: SegmentKey, token: int, error: status_pb2.Status, timings: Timings) -> None:
-        self._failed(key, token, error, Verdict.ERROR if error.code == INTERNAL else Verdict.FAULT, timings)
+        verdict = Verdict.ERROR if error.code in (INTERNAL, UNAVAILABLE) else Verdict.FAULT
+        self._failed(key, token, error, verdict, timings)
 
     # Both.
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
 
 from prover_core.artifacts import Artifacts
-from prover_core.errors import InvalidInputError
+from prover_core.errors import InvalidInputError, UnavailableError
 from prover_core.formats.r1cs import read_r1cs
 from prover_core.formats.zkey import read_zkey, read_zkey_verification_key
 from prover_core.groth16 import ProvingKey, VerificationKey
 from prover_core.r1cs import R1cs
 from prover_core.types import Digest
+
+PATIENCE_SECONDS = 60.0
+"""How long a segment waits for artifacts that cannot be reached, before that counts as a failed attempt."""
 
 
 class KeyCache:
@@ -75,7 +79,15 @@ class KeyCache:
         return read_r1cs(self._path(digest)) if digest is not None else None
 
     def _path(self, digest: Digest) -> str:
-        path = self._artifacts.path(digest)
-        if path is None:
-            raise InvalidInputError(f"artifact {digest} is not stored here", field="circuit")
-        return str(path)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                path = self._artifacts.path(digest)
+            except UnavailableError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
+                continue
+            if path is None:
+                raise InvalidInputError(f"artifact {digest} is not stored here", field="circuit")
+            return str(path)
