@@ -194,7 +194,7 @@ async def cutting_proxy(target: str) -> AsyncIterator[Proxy]:
 
 
 class Proxy:
-    """Forwards TCP; cuts a connection once `budgets` allows it no more bytes to the target."""
+    """Forwards TCP; cuts a connection once `budgets` allows it no more bytes to the target. With `rate`, it is slow."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -202,6 +202,9 @@ class Proxy:
         self.budgets: list[int] = []
         """Bytes after which the current and the next connections are cut; unlimited when empty."""
         self.cuts = 0
+        self.rate = 0
+        """Bytes a second to the target; 0 for as fast as it goes."""
+        self._free = 0.0
         self._writers: set[asyncio.StreamWriter] = set()
 
     def cut(self) -> None:
@@ -236,6 +239,11 @@ class Proxy:
                     self.budgets.pop(0)
                     self.cuts += 1
                     raise ConnectionResetError
+            if limited and self.rate:
+                now = asyncio.get_running_loop().time()
+                self._free = max(self._free, now) + len(data) / self.rate
+                if self._free > now + 0.005:
+                    await asyncio.sleep(self._free - now)
             sink.write(data)
             await sink.drain()
         raise EOFError

@@ -173,7 +173,6 @@ def specs(house: House) -> dict[str, tuple[job_pb2.SubmitJobRequest, Code, str]]
     return {
         "no placement": (job(placement=0), wrong, "placement"),
         "unknown placement": (job(placement=9), wrong, "placement"),
-        "split": (job(placement=2), Code.UNIMPLEMENTED, "placement"),
         "no segments": (job(segments=[]), wrong, "segments"),
         "name": (job(name="n" * 129), wrong, "name"),
         "unknown circuit": (
