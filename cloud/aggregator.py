@@ -57,7 +57,7 @@ from .model import (
 )
 from .observer import CloudObserver, fingerprint
 from .policy import BatchPolicy
-from .sessions import Sessions, draining
+from .sessions import SESSION_BYTES, Sessions, draining, session_bound
 from .statusview import samples
 
 log = structlog.get_logger(__name__)
@@ -182,10 +182,10 @@ class Aggregator:
 
     # The uplink.
 
-    def connect(self) -> Link:
-        """A new connection."""
+    def connect(self, edge: str = "") -> Link:
+        """A new connection, of the edge that its certificate names."""
         self._next_connection += 1
-        link = self._links[self._next_connection] = Link(self._next_connection)
+        link = self._links[self._next_connection] = Link(self._next_connection, edge)
         return link
 
     async def receive(self, link: Link, request: uplink_pb2.UplinkRequest) -> None:
@@ -196,11 +196,24 @@ class Aggregator:
             log.info(
                 "hello", connection=link.connection, edge=hello.edge_name[:128], session=fingerprint(hello.session_id)
             )
+            if not await self._owns_session(link, hello.session_id):
+                return
         if request.HasField("open_job"):
             await self._ensure(request.open_job.job_id)
             if self.machine.goes_again(request.open_job):
                 await self._begin_again(request.open_job.job_id, request.open_job.submission)
-        self._post(m.Received(link.connection, request))
+        self._post(m.Received(link.connection, request, link.edge))
+
+    async def _owns_session(self, link: Link, session_id: bytes) -> bool:
+        """Binds a session to the edge that shows it first; another edge's is refused, also after a restart."""
+        if not link.edge or len(session_id) != SESSION_BYTES:
+            return True
+        owner = await self._in_store(lambda: self._store.bind_session(session_id, link.edge, time.time_ns()))
+        if owner == link.edge:
+            return True
+        log.warning("session_refused", connection=link.connection, edge=link.edge, session=fingerprint(session_id))
+        link.put(session_bound().status)
+        return False
 
     def disconnect(self, link: Link) -> None:
         """The connection is over."""
@@ -285,9 +298,9 @@ class Aggregator:
         live = self.machine.jobs.get(job_id)
         return live if live is not None else await self._in_store(lambda: self._store.load_job(job_id))
 
-    async def newest_jobs(self, limit: int) -> list[Job]:
-        """The newest jobs first, each as live as it is."""
-        stored = await self._in_store(lambda: self._store.newest(limit))
+    async def newest_jobs(self, limit: int, client: str | None = None) -> list[Job]:
+        """The newest jobs first, of all or of one client, each as live as it is."""
+        stored = await self._in_store(lambda: self._store.newest(limit, client))
         return [self.machine.jobs.get(job.job_id, job) for job in stored]
 
     async def watch(self, job_id: bytes) -> AsyncIterator[job_pb2.Job]:
@@ -478,7 +491,8 @@ class Aggregator:
     def _give_up(self, error: Exception) -> None:
         """Nothing can be kept any more: the process must end."""
         if self.failed is not None and not self.failed.done():
-            log.critical("store_failed", exc_info=error)
+            told = isinstance(error, db.StoreError)
+            log.critical("store_failed", error=str(error), exc_info=None if told else error)
             self.failed.set_exception(error)
 
     async def _in_store(self, call: Callable[[], T]) -> T:
