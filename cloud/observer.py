@@ -117,7 +117,7 @@ class CloudObserver:
             "edge_distrusted",
             edge=record.edge_name,
             identity=record.identity,
-            session=record.session_id.hex(),
+            session=fingerprint(record.session_id),
             job_id=record.job_id.hex(),
             segment=record.segment,
             sequences=list(record.sequences),
