@@ -203,7 +203,7 @@ class Dispatcher:
                 self._spawn(self._remote_leaf(remote, key, token, request.proved))
             case "failed":
                 key, token = _lease(request.failed.lease)
-                remote.over(key, token)
+                remote.revoke(key, token)
                 if self.book.is_current(remote.worker_id, key, token):
                     self._spawn(self._remote_failed(key, token, request.failed))
             case "returned":
@@ -220,6 +220,7 @@ class Dispatcher:
         """Verifies the proof whatever its lease: a late one that is right is welcome while the task has none."""
         task = self.book.tasks.get(key)
         if task is None:
+            remote.revoke(key, token)
             return
         timings = tuple(usable_timings(proved.timings))
         try:
@@ -230,6 +231,7 @@ class Dispatcher:
                 self._failed(key, token, status_of(e, prefix=f"segments[{key[1]}]"), Verdict.ERROR, timings)
         else:
             self._accept(key, remote.worker_id, proved.leaf, timings, tuple(proved.wrong_partials))
+        remote.revoke(key, token)
 
     def _check_leaf(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
         proof, publics = parse_leaf(leaf, circuit.n_public, f"segments[{key[1]}]")

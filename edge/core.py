@@ -153,8 +153,10 @@ class EdgeCore:
             client=client,
         )
         async with self._admission:
-            if plan.job_id in self.machine.jobs:
-                await self._wanted_by(self.machine.jobs[plan.job_id], client)
+            known = self.machine.jobs.get(plan.job_id)
+            again = known is not None and known.state in (JobState.FAILED, JobState.CANCELLED)
+            if known is not None and not again:
+                await self._wanted_by(known, client)
                 return plan.job_id, False
             jobs, segments = self.machine.unfinished()
             # A job of more segments than the queue holds is taken when it is alone, else it would wait for ever.
@@ -166,6 +168,8 @@ class EdgeCore:
                     retry_after=self.machine.retry_after(),
                 )
             blobs = [spec.SerializeToString() for spec in request.segments]
+            if again:
+                await self._clear(plan.job_id)
             accepted = self.now()
             await self.spool.call(lambda spool: spool.add_job(plan, blobs, accepted))
             log.info(
@@ -175,6 +179,12 @@ class EdgeCore:
             self.observer.accepted(plan)
             self.apply(self.machine.submit(plan, accepted))
         return plan.job_id, True
+
+    async def _clear(self, job_id: bytes) -> None:
+        """A job that failed or was cancelled comes again: its workers end, and nothing of it is kept."""
+        working = [task for (job, _), task in self._tasks.items() if job == job_id]
+        await asyncio.gather(*working, return_exceptions=True)
+        self.apply(self.machine.forget(job_id))
 
     def _keep_fresh(self, job_id: bytes, blobs: list[bytes]) -> None:
         """Keeps the inputs of a new job at hand while there is room: its first witness need not wait for a read."""

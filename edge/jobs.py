@@ -101,6 +101,13 @@ class JobBook:
         self._out += self._outbox.announce(job, now)
         self._schedule(now)
 
+    def forget(self, job_id: bytes) -> list[Instruction]:
+        """Nothing is kept of an ended job, so that it can be submitted again; no worker may be at it any more."""
+        del self.jobs[job_id]
+        self._finished.remove(job_id)
+        self._out.append(Forget(job_id))
+        return self._drain()
+
     def cancel(self, job_id: bytes, now: int) -> list[Instruction]:
         """Stops a job at a client's wish; nothing if it has ended."""
         job = self.jobs[job_id]

@@ -258,7 +258,8 @@ class EdgeMachine(JobBook):
     ) -> list[Instruction]:
         """The cloud cannot prove the segment."""
         found = self._running(job_id, segment)
-        if found:
+        # Before JobOpened it is about an earlier submission of the job.
+        if found and found[0].opened:
             self._note_cloud(found[1], timings)
             self._fail_segment(*found, failure, now)
         return self._drain()
@@ -282,7 +283,8 @@ class EdgeMachine(JobBook):
         job = self.jobs.get(job_id)
         if job is not None:
             self._confirm(job)
-            if job.state is JobState.RUNNING:
+            # Before JobOpened it is about an earlier submission of the job.
+            if job.state is JobState.RUNNING and job.opened:
                 cancelled = failure.code is Code.CANCELLED
                 self._end(
                     job, JobState.CANCELLED if cancelled else JobState.FAILED, None if cancelled else failure, now

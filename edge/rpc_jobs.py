@@ -41,6 +41,16 @@ class JobService(job_pb2_grpc.JobServiceServicer):
     async def CancelJob(self, request: job_pb2.CancelJobRequest, context: Any) -> job_pb2.CancelJobResponse:
         return job_pb2.CancelJobResponse(job=job_message(await self._core.cancel(request.job_id, principal.current())))
 
+    @unary
+    async def RequeueJob(self, request: job_pb2.RequeueJobRequest, context: Any) -> job_pb2.RequeueJobResponse:
+        job = self._core.job(request.job_id, principal.current())
+        if job.state is JobState.RUNNING:
+            return job_pb2.RequeueJobResponse(job=job_message(job))
+        text = "the job is done"
+        if job.state is not JobState.DONE:
+            text = "an edge overwrites the inputs of ended jobs: submit the job again, and it goes again"
+        raise rpc_error(Code.FAILED_PRECONDITION, text, reason="INPUTS_GONE", field="job_id")
+
 
 class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
     """Answers questions about jobs."""

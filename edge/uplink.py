@@ -184,6 +184,7 @@ class Uplink:
                     circuits=[s.circuit for s in job.segments],
                     links=link_messages(job.plan.links),
                     client=job.plan.client,
+                    submission=job.accepted,
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):

@@ -218,6 +218,11 @@ class JobHandle:
         response = await self.client.call(self.client._jobs.CancelJob, job_pb2.CancelJobRequest(job_id=self.id.raw))
         return wire.job_from_wire(response.job)
 
+    async def requeue(self) -> Job:
+        """Lets a failed or cancelled job go again, at a cloud. An edge keeps no inputs: submit the job again there."""
+        response = await self.client.call(self.client._jobs.RequeueJob, job_pb2.RequeueJobRequest(job_id=self.id.raw))
+        return wire.job_from_wire(response.job)
+
 
 def raise_if_unproved(job: Job) -> None:
     """Nothing for a job that is done; `JobCancelledError` or `JobFailedError` with what is known otherwise."""

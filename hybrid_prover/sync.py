@@ -165,3 +165,7 @@ class JobHandle:
     def cancel(self) -> Job:
         """Stops work on the job; finished leaf proofs are kept."""
         return self.client.run(self._handle.cancel())
+
+    def requeue(self) -> Job:
+        """Lets a failed or cancelled job go again; see `hybrid_prover.JobHandle.requeue`."""
+        return self.client.run(self._handle.requeue())
