@@ -132,6 +132,8 @@ class DaemonMetrics:
         PlatformCollector(registry=self.registry)
         self.lag = Window()
         """How late the event loop was of late."""
+        self.catalogue = {f"{prefix}_{g.name}": g.labels for g in gauges}
+        """Labels of every series by its name, as queries write it; those of the process are left out."""
         self._stages: dict[str, Window] = {}
         self._stage_words = Words(limit=32)
         self._lag_task: asyncio.Task[None] | None = None
@@ -157,14 +159,18 @@ class DaemonMetrics:
 
     def counter(self, name: str, text: str, *labels: str) -> Counter:
         """A counter; its name gains `_total`."""
+        self.catalogue[f"{self.prefix}_{name}_total"] = labels
         return Counter(f"{self.prefix}_{name}", text, labels, registry=self.registry)
 
     def gauge(self, name: str, text: str, *labels: str) -> Gauge:
         """A gauge that is set when something happens."""
+        self.catalogue[f"{self.prefix}_{name}"] = labels
         return Gauge(f"{self.prefix}_{name}", text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, *labels: str, buckets: Sequence[float]) -> Histogram:
         """A histogram."""
+        self.catalogue |= {f"{self.prefix}_{name}_{part}": labels for part in ("sum", "count")}
+        self.catalogue[f"{self.prefix}_{name}_bucket"] = (*labels, "le")
         return Histogram(f"{self.prefix}_{name}", text, labels, registry=self.registry, buckets=buckets)
 
     def seconds(self, name: str, text: str, *labels: str) -> Histogram:
