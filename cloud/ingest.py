@@ -50,7 +50,7 @@ class Ingest(JobBook):
             return [
                 *self.sessions.release(session.session_id, size),
                 answers.refused(connection, e.status, chunk.job_id, chunk.segment, wanted),
-                *self._fail_if_final(chunk, wanted, e.status, now),
+                *self._fail_if_final(connection, session, chunk, wanted, e.status, now),
             ]
         if chunk.sequence != segment.received or segment.ended:
             return [
@@ -77,7 +77,7 @@ class Ingest(JobBook):
             return [
                 *self.sessions.release(session.session_id, len(chunk.payload)),
                 answers.refused(connection, e.status, job.job_id, segment.index, segment.received),
-                *self._fail(job, segment, e.status, now),
+                *self._fault(connection, session, job, segment, e.status, now),
             ]
         out: list[m.Instruction] = []
         if segment.state == QUEUED:
@@ -100,13 +100,19 @@ class Ingest(JobBook):
         return out
 
     def _fail_if_final(
-        self, chunk: uplink_pb2.Chunk, wanted: int, error: status_pb2.Status, now: int
+        self,
+        connection: int,
+        session: Session,
+        chunk: uplink_pb2.Chunk,
+        wanted: int,
+        error: status_pb2.Status,
+        now: int,
     ) -> list[m.Instruction]:
         """An oversized chunk that was wanted can never come: its segment fails."""
         job = self.jobs.get(chunk.job_id)
         if error.code != RESOURCE_EXHAUSTED or job is None or chunk.sequence != wanted:
             return []
-        return self._fail(job, job.segments[chunk.segment], error, now)
+        return self._fault(connection, session, job, job.segments[chunk.segment], error, now)
 
     def _end(self, connection: int, session: Session, message: uplink_pb2.SegmentEnd, now: int) -> list[m.Instruction]:
         try:
@@ -135,7 +141,7 @@ class Ingest(JobBook):
                 field=f"{where}.wires",
             )
             refused = answers.refused(connection, error, job.job_id, segment.index, segment.received)
-            return [refused, *self._fail(job, segment, error, now)]
+            return [refused, *self._fault(connection, session, job, segment, error, now)]
         segment.ended = True
         segment.timings.extend(usable_timings(message.timings))
         return [m.AppendEnd((job.job_id, segment.index), segment.received)]

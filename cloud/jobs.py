@@ -40,6 +40,7 @@ from .model import (
     Job,
     Segment,
 )
+from .ownership import edge_of, wanted_by_others
 from .sessions import Session, Sessions, draining
 from .trust import TrustBook
 from .validation import check_open, check_same, check_submission
@@ -96,6 +97,9 @@ class JobBook:
         elif message.submission and job.submission != message.submission and job.state == RUNNING:
             job.submission = message.submission
             out.append(m.SaveState(job))
+        elif edge_of(session) not in job.edges:
+            out.append(m.SaveState(job))
+        job.edges.add(edge_of(session))
         job.subscribers.add(session.session_id)
         opened = uplink_pb2.JobOpened(job_id=job.job_id)
         for segment in job.segments:
@@ -117,6 +121,7 @@ class JobBook:
             segments=[Segment(i, circuit) for i, circuit in enumerate(circuits)],
             accepted_nanos=now,
             submission=message.submission,
+            client=message.client,
         )
         backlog = sum(other.witness_bytes for other in self.jobs.values())
         if backlog and backlog + job.witness_bytes > self._backlog_bytes:
@@ -171,7 +176,7 @@ class JobBook:
                 reason="EDGE_GAVE_UP",
                 field=f"segments[{segment.index}]",
             )
-        return self._fail(job, segment, error, now)
+        return self._fault(connection, session, job, segment, error, now)
 
     def _abort(self, connection: int, session: Session, message: uplink_pb2.AbortJob, now: int) -> list[m.Instruction]:
         job = self.jobs.get(message.job_id)
@@ -181,9 +186,26 @@ class JobBook:
         if job.state != RUNNING:
             return [m.Send(connection, news) for news in answers.job_news(job)]
         error = make_status(CANCELLED_CODE, "the job was cancelled by a client", reason="CANCELLED")
+        if wanted_by_others(job, session):
+            return self._withdraw(connection, session, job, error)
         return self._end_job(job, JOB_CANCELLED, error, now, also=(PROVED,))
 
     # How things end.
+
+    def _fault(
+        self, connection: int, session: Session, job: Job, segment: Segment, error: status_pb2.Status, now: int
+    ) -> list[m.Instruction]:
+        """A segment cannot go on with this edge: it fails, unless other edges want the job and can bring it."""
+        if job.state == RUNNING and wanted_by_others(job, session):
+            return self._withdraw(connection, session, job, error)
+        return self._fail(job, segment, error, now)
+
+    def _withdraw(self, connection: int, session: Session, job: Job, error: status_pb2.Status) -> list[m.Instruction]:
+        """The job is over for this edge alone."""
+        job.edges.discard(edge_of(session))
+        job.subscribers.discard(session.session_id)
+        update = uplink_pb2.JobUpdate(job_id=job.job_id, failed=error)
+        return [m.SaveState(job), m.Send(connection, uplink_pb2.UplinkResponse(job_update=update))]
 
     def _fail(self, job: Job, segment: Segment, error: status_pb2.Status, now: int) -> list[m.Instruction]:
         if segment.state in ENDED_STATES:

@@ -17,8 +17,10 @@ _OUTBOX_LIMIT = 4096
 class Link:
     """One connection's way back to its edge: messages to write, and at the end the status to close with."""
 
-    def __init__(self, connection: int) -> None:
+    def __init__(self, connection: int, edge: str = "") -> None:
         self.connection = connection
+        self.edge = edge
+        """Identity in its certificate; empty where plain text is spoken."""
         self.queue: asyncio.Queue[uplink_pb2.UplinkResponse | status_pb2.Status] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()

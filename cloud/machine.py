@@ -29,7 +29,7 @@ class Machine(Control):
         """Takes one event at a time in Unix nanoseconds; O(1) but for opening and ending jobs."""
         match event:
             case m.Received():
-                return self._received(event.connection, event.request, now)
+                return self._received(event.connection, event.request, event.edge, now)
             case m.ChunksDurable():
                 return self._durable(event, now)
             case m.LeafProved():
@@ -74,14 +74,14 @@ class Machine(Control):
 
     # Messages of edges.
 
-    def _received(self, connection: int, request: uplink_pb2.UplinkRequest, now: int) -> list[m.Instruction]:
+    def _received(self, connection: int, request: uplink_pb2.UplinkRequest, edge: str, now: int) -> list[m.Instruction]:
         session = self.sessions.of(connection)
         if request.HasField("hello"):
             if self.draining_ms is not None:
                 return [m.Close(connection, draining(self.draining_ms))]
             try:
-                trusted = self.trust.trusts(request.hello.session_id, "")
-                return self.sessions.hello(connection, request.hello, takes_partials=trusted)
+                trusted = self.trust.trusts(request.hello.session_id, edge)
+                return self.sessions.hello(connection, request.hello, takes_partials=trusted, identity=edge)
             except WireError as e:
                 return [m.Close(connection, e.status)]
         if session is None:

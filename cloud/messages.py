@@ -22,6 +22,8 @@ class Received:
 
     connection: int
     request: uplink_pb2.UplinkRequest
+    edge: str = ""
+    """Identity in the certificate of who sent it; empty where plain text is spoken."""
 
 
 @dataclass(frozen=True, slots=True)

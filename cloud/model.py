@@ -117,6 +117,10 @@ class Job:
     """Failed, but what is there of its witnesses is kept for a while, for who requeues it."""
     durable: bool = False
     """The store has the job; nothing about it is acknowledged before."""
+    client: str = ""
+    """Who submitted it, as the edge that opened it first says; empty for jobs of a time without clients."""
+    edges: set[str] = field(default_factory=set)
+    """The edges that want it: those that opened it and have not withdrawn (see `ownership.edge_of`)."""
     subscribers: set[bytes] = field(default_factory=set)
     """Sessions that opened the job and hear of its changes."""
 

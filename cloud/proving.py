@@ -62,7 +62,7 @@ class Proving(Ingest):
             parse_leaf(message.leaf, segment.circuit.n_public, f"segments[{segment.index}]")
         except WireError as e:
             refused = answers.refused(connection, e.status, job.job_id, segment.index)
-            return [refused, *self._fail(job, segment, e.status, now)]
+            return [refused, *self._fault(connection, session, job, segment, e.status, now)]
         segment.timings.extend(usable_timings(message.timings))
         segment.wires_acked = segment.circuit.wires
         return self._leaf(job, segment, message.leaf)

@@ -13,12 +13,22 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import uplink_pb2
 
-from .errors import ABORTED, FAILED_PRECONDITION, RESOURCE_EXHAUSTED, UNAVAILABLE, make_status, refuse
+from .errors import (
+    ABORTED,
+    FAILED_PRECONDITION,
+    PERMISSION_DENIED,
+    RESOURCE_EXHAUSTED,
+    UNAVAILABLE,
+    WireError,
+    make_status,
+    refuse,
+)
 from .messages import Close, Instruction, Send
 from .policy import credit_to_grant, session_window
 from .validation import ENCODINGS, check_bytes, check_name
 
 PROTOCOL_VERSION: Final = 1
+SESSION_BYTES: Final = 16
 
 
 @dataclass(slots=True)
@@ -93,7 +103,7 @@ class Sessions:
                 reason="PROTOCOL_VERSION",
                 field="protocol_version",
             )
-        check_bytes(hello.session_id, 16, "session_id")
+        check_bytes(hello.session_id, SESSION_BYTES, "session_id")
         check_name(hello.edge_name, "edge_name")
         out: list[Instruction] = []
         session = self._by_id.get(hello.session_id)
@@ -108,6 +118,8 @@ class Sessions:
                 )
             session = Session(hello.session_id, window)
             self._by_id[hello.session_id] = session
+        elif session.identity != identity:
+            raise session_bound()
         elif session.connection is not None:
             del self._by_connection[session.connection]
             out.append(Close(session.connection, superseded()))
@@ -167,6 +179,16 @@ class Sessions:
             del self._by_id[session.session_id]
             return session.session_id
         return None
+
+
+def session_bound() -> WireError:
+    """Why a session is refused to whoever is not the edge that began it."""
+    return refuse(
+        PERMISSION_DENIED,
+        "this session belongs to another edge; an edge whose folder was copied needs a new, empty one",
+        reason="SESSION_BOUND",
+        field="session_id",
+    )
 
 
 def superseded() -> status_pb2.Status:

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 
 import grpc
 
+from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc
 from prover_core.errors import FormatError, InvalidInputError
 from prover_core.formats.r1cs import read_r1cs
 from prover_core.types import Digest
 
 from ..aggregator import Aggregator
-from ..errors import DATA_LOSS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
+from ..errors import ALREADY_EXISTS, DATA_LOSS, FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
 from ..validation import check_bytes, check_name
 from .status import abort, guarded
 
@@ -108,6 +109,8 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
                 parts.program_digest, parts.program_kind = known.parts.program_digest, known.parts.program_kind
             if parts == known.parts:
                 return circuit_pb2.RegisterCircuitResponse(circuit=known)
+            if not current().operates:
+                _refuse_replacement(known.parts, parts)
         if parts.program_digest:
             await self._stored(parts.program_digest, "program_digest")
             if parts.program_kind == circuit_pb2.PROGRAM_KIND_UNSPECIFIED:
@@ -120,7 +123,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
             raise refuse(INVALID_ARGUMENT, f"the key: {e}", reason="MALFORMED", field="parts.zkey_digest") from e
         circuit = circuit_pb2.Circuit(
             digest=zkey.raw,
-            name=request.name,
+            name=request.name if known is None or current().operates else known.name,
             parts=parts,
             wires=key.n_vars,
             constraints=await self._constraints(parts.r1cs_digest, key.n_vars, key.n_public),
@@ -179,3 +182,11 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
                 field="parts.r1cs_digest",
             )
         return r1cs.n_constraints
+
+
+def _refuse_replacement(known: circuit_pb2.CircuitParts, asked: circuit_pb2.CircuitParts) -> None:
+    """ALREADY_EXISTS names a known part that would be another one: others' jobs are proved with it."""
+    for part in ("r1cs_digest", "program_digest"):
+        if getattr(known, part) not in (b"", getattr(asked, part)):
+            text = f"the circuit is registered with another {part[:-7]}, which only an operator may replace"
+            raise refuse(ALREADY_EXISTS, text, reason="PART_CONFLICT", field=f"parts.{part}")

@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 
 import grpc
 
+from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import job_pb2, job_pb2_grpc
 
 from ..aggregator import Aggregator
 from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
 from ..model import JOB_DONE, Job, job_view
+from ..ownership import visible
 from ..validation import check_bytes
 from .status import abort, guarded
 
@@ -41,7 +43,11 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
             raise refuse(INVALID_ARGUMENT, f"at most {LIST_LIMIT} jobs", reason="LIMIT", field="limit")
         response = job_pb2.ListJobsResponse()
         size = 0
-        for job in await self._aggregator.newest_jobs(request.limit or 100):
+        caller = current()
+        own = None if caller.operates or not caller.client else caller.client
+        for job in await self._aggregator.newest_jobs(request.limit or 100, own):
+            if not visible(job, caller):
+                continue
             view = job_view(job)
             size += view.ByteSize()
             if response.jobs and size > LIST_BYTES:
@@ -79,6 +85,6 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
 
     async def _job(self, job_id: bytes) -> Job:
         job = await self._aggregator.job(check_bytes(job_id, 32, "job_id"))
-        if job is None:
+        if job is None or not visible(job, current()):
             raise refuse(NOT_FOUND, f"job {job_id.hex()} is not known here", reason="JOB_UNKNOWN", field="job_id")
         return job

@@ -8,6 +8,7 @@ import grpc
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
 
 from ..aggregator import Aggregator
@@ -26,8 +27,9 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
 
     async def Uplink(self, _requests: object, context: grpc.aio.ServicerContext) -> None:
         """Reads and writes side by side; whichever ends first ends the call."""
-        link = self._aggregator.connect()
-        bound = log.bind(connection=link.connection, peer=context.peer())
+        edge = current().edge
+        link = self._aggregator.connect(edge)
+        bound = log.bind(connection=link.connection, peer=context.peer(), identity=edge)
         bound.info("edge_connected")
         reader = asyncio.create_task(self._read(link, context))
         writer = asyncio.create_task(_write(link, context))

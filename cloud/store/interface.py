@@ -17,6 +17,9 @@ from prover_core.errors import ProverError, UnavailableError
 from ..model import Job, SegmentKey
 from ..trust import Distrust
 
+SESSIONS_KEPT = 256
+"""Sessions of one edge that are remembered. An edge has one, until its folder is lost."""
+
 
 class StoreError(ProverError):
     """A store cannot do what it was asked; the text of the database is in the message."""
@@ -90,12 +93,19 @@ class Store(Protocol):
         """Running jobs, to take up again after a restart, oldest first."""
         ...
 
-    def newest(self, limit: int) -> list[Job]:
-        """The newest jobs first."""
+    def newest(self, limit: int, client: str | None = None) -> list[Job]:
+        """The newest jobs first: all, or those of one client."""
         ...
 
     def load_batch(self, batch_id: bytes) -> BatchRecord | None:
         """One batch with its members, in the order of their jobs' ids and positions."""
+        ...
+
+    def bind_session(self, session_id: bytes, edge: str, now: int) -> str:
+        """To which edge a session belongs: durably to the first that showed it, `edge` if nobody did before.
+
+        Of each edge the newest `SESSIONS_KEPT` are remembered: no edge fills the database, or unbinds another's.
+        """
         ...
 
     def circuits(self) -> list[circuit_pb2.Circuit]:

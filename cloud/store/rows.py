@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -37,6 +38,8 @@ def state_write(job: Job) -> Write:
         "revision": job.revision,
         "run": job.run,
         "submission": job.submission,
+        "client": job.client,
+        "edges": json.dumps(sorted(job.edges)),
     }
     return Write(schema.jobs, (row,))
 
@@ -221,5 +224,7 @@ def _job(row: Any, links: list[common_pb2.Link], segments: list[Segment]) -> Job
         revision=row.revision,
         run=row.run,
         submission=row.submission,
+        client=row.client,
+        edges=set(json.loads(row.edges)),
         durable=True,
     )

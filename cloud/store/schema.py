@@ -29,7 +29,10 @@ jobs = sa.Table(
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("run", sa.Integer, nullable=False, server_default="0"),
     sa.Column("submission", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("client", sa.Text, nullable=False, server_default=sa.text("''")),
+    sa.Column("edges", sa.Text, nullable=False, server_default="[]"),  # JSON: identities
     sa.Index("jobs_by_time", "accepted_nanos"),
+    sa.Index("jobs_by_client", "client", "accepted_nanos"),
     sa.Index("jobs_by_state", "state"),
 )
 links = sa.Table(
@@ -129,4 +132,12 @@ distrusted_edges = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("sequences", sa.Text, nullable=False),  # chunks with wrong partials, decimal, by commas
     sa.Column("since_nanos", sa.BigInteger, nullable=False),
+)
+session_owners = sa.Table(
+    "session_owners",
+    METADATA,
+    sa.Column("session_id", sa.LargeBinary, primary_key=True),
+    sa.Column("edge", sa.Text, nullable=False),  # identity in the certificate that showed the session first
+    sa.Column("since_nanos", sa.BigInteger, nullable=False),
+    sa.Index("sessions_by_edge", "edge", "since_nanos"),
 )

@@ -15,7 +15,7 @@ from hybrid_prover.v1 import circuit_pb2
 from ..model import RUNNING, Job
 from ..trust import Distrust
 from . import schema
-from .interface import BatchRecord, Write
+from .interface import SESSIONS_KEPT, BatchRecord, Write
 from .rows import read_distrust, read_jobs
 
 T = TypeVar("T")
@@ -65,8 +65,26 @@ class SqlStore(ABC):
     def unfinished(self) -> list[Job]:
         return self._load(schema.jobs.c.state == RUNNING, None)[::-1]
 
-    def newest(self, limit: int) -> list[Job]:
-        return self._load(sa.true(), limit)
+    def newest(self, limit: int, client: str | None = None) -> list[Job]:
+        return self._load(sa.true() if client is None else schema.jobs.c.client == client, limit)
+
+    def bind_session(self, session_id: bytes, edge: str, now: int) -> str:
+        table = schema.session_owners
+        owner = sa.select(table.c.edge).where(table.c.session_id == session_id)
+        row = {"session_id": session_id, "edge": edge, "since_nanos": now}
+        mine = sa.select(table.c.session_id).where(table.c.edge == edge).order_by(table.c.since_nanos.desc())
+
+        def work(connection: sa.Connection) -> str:
+            found = connection.execute(owner).scalar_one_or_none()
+            if found is not None:
+                return str(found)
+            connection.execute(sa.insert(table).values(row))
+            old = connection.execute(mine.offset(SESSIONS_KEPT)).scalars().all()
+            if old:
+                connection.execute(sa.delete(table).where(table.c.session_id.in_(old)))
+            return edge
+
+        return self._run(work)
 
     def load_batch(self, batch_id: bytes) -> BatchRecord | None:
         segments = schema.segments
