@@ -14,9 +14,15 @@ from .config import CloudConfig
 
 
 def make_guard(config: CloudConfig) -> Guard:
-    """What stands before every service. `InvalidInputError` or `FormatError` (field `tokens`) for a bad token file."""
+    """What stands before every service. `InvalidInputError` or `FormatError` names a missing or bad setting."""
+    if config.tls is None and not config.plaintext:
+        raise InvalidInputError(
+            "edges are served over mutual TLS: give --tls, a folder made by `hybrid-prover certs issue cloud`; or "
+            "--plaintext for trials on loopback",
+            field="tls",
+        )
     tokens = TokenBook(TokenFile(config.tokens)) if config.tokens is not None else None
-    return Guard(tokens, open=config.tls is None)
+    return Guard(tokens, open=config.plaintext)
 
 
 def open_ports(server: grpc.aio.Server, config: CloudConfig) -> tuple[int, int]:

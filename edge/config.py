@@ -141,12 +141,24 @@ class EdgeConfig:
             if getattr(self, name) <= 0:
                 raise InvalidInputError(f"{name} must be positive", field=name)
 
-    @property
-    def api_is_plaintext(self) -> bool:
-        """Whether clients speak plain text."""
-        return self.plaintext or self.tls is None
+    def check_transport(self) -> None:
+        """`InvalidInputError` unless both sides have certificates or were told to speak plain text.
 
-    @property
-    def cloud_is_plaintext(self) -> bool:
-        """Whether the uplink is plain text."""
-        return self.cloud_plaintext or (self.tls is None and is_loopback(split_address(self.cloud, "cloud")[0]))
+        Not at construction: the settings without any flag must be there for the command line to explain them.
+        """
+        if self.tls is None and not self.plaintext:
+            raise InvalidInputError(
+                "clients are served over TLS: give --tls, a folder made by `hybrid-prover certs issue edge`, and "
+                "--tokens; or --plaintext for trials on loopback",
+                field="tls",
+            )
+        if self.tls is None and not self.cloud_plaintext:
+            raise InvalidInputError(
+                "the cloud wants a certificate: give --tls, a folder made by `hybrid-prover certs issue edge`; or "
+                "--cloud-plaintext for trials on loopback",
+                field="tls",
+            )
+        if self.tokens is None and not self.plaintext:
+            raise InvalidInputError(
+                "clients show tokens: give --tokens, a file made by `hybrid-prover tokens create`", field="tokens"
+            )

@@ -16,15 +16,10 @@ from .config import EdgeConfig
 
 
 def make_guard(config: EdgeConfig) -> Guard:
-    """What stands before every service. `InvalidInputError` or `FormatError` (field `tokens`) for a bad token file."""
+    """What stands before every service. `InvalidInputError` or `FormatError` names a missing or bad setting."""
+    config.check_transport()
     if config.tokens is None:
-        if not config.api_is_plaintext:
-            raise InvalidInputError(
-                "clients that are not on loopback plain text show tokens: give --tokens, a file made by `hybrid-prover "
-                "tokens create`, or --plaintext",
-                field="tokens",
-            )
-        return Guard(None, open=True)
+        return Guard(None, open=config.plaintext)
     return Guard(TokenBook(TokenFile(config.tokens)))
 
 
@@ -33,7 +28,7 @@ def bind(server: grpc.aio.Server, config: EdgeConfig) -> int:
     if config.tls is not None:
         Identity.read(config.tls)
     try:
-        if config.api_is_plaintext:
+        if config.plaintext:
             return int(server.add_insecure_port(config.listen))
         assert config.tls is not None
         return int(server.add_secure_port(config.listen, ServerTls(config.tls, mutual=False).credentials()))
@@ -46,7 +41,7 @@ def cloud_channel(config: EdgeConfig, options: Sequence[tuple[str, int]]) -> grp
 
     `InvalidInputError` (field `tls`) if they cannot be.
     """
-    if config.cloud_is_plaintext:
+    if config.cloud_plaintext:
         return grpc.aio.insecure_channel(config.cloud, options=options)
     if config.tls is None:
         raise InvalidInputError("the uplink needs the edge's certificate: give --tls", field="tls")

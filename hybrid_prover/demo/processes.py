@@ -18,6 +18,7 @@ from typing import Self
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from hybrid_prover.credentials import Credentials
 from prover_core.errors import ProverError
 
 TAIL_LINES = 25
@@ -46,6 +47,8 @@ class Daemon:
     arguments: Sequence[str]
     target: str
     log: Path
+    credentials: Credentials | None = None
+    """For its health service; plain text without them."""
     process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
@@ -75,7 +78,12 @@ class Daemon:
         """Returns once its health service says SERVING; `DaemonError` if it ends or takes longer."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        async with grpc.aio.insecure_channel(self.target, options=[("grpc.max_reconnect_backoff_ms", 300)]) as channel:
+        options = [("grpc.max_reconnect_backoff_ms", 300)]
+        if self.credentials is None:
+            opened = grpc.aio.insecure_channel(self.target, options=options)
+        else:
+            opened = grpc.aio.secure_channel(self.target, self.credentials.channel_credentials(), options=options)
+        async with opened as channel:
             stub = health_pb2_grpc.HealthStub(channel)
             while loop.time() < end:
                 self.check()
@@ -110,9 +118,17 @@ class Fleet:
     def __init__(self) -> None:
         self.daemons: list[Daemon] = []
 
-    async def add(self, name: str, arguments: Sequence[str], target: str, log: Path, seconds: float = 120.0) -> Daemon:
+    async def add(
+        self,
+        name: str,
+        arguments: Sequence[str],
+        target: str,
+        log: Path,
+        seconds: float = 120.0,
+        credentials: Credentials | None = None,
+    ) -> Daemon:
         """Starts a daemon and waits until it serves."""
-        daemon = Daemon(name, arguments, target, log)
+        daemon = Daemon(name, arguments, target, log, credentials)
         self.daemons.append(daemon)
         daemon.start()
         await daemon.wait_serving(seconds)

@@ -1,4 +1,4 @@
-"""One cloud and some edges as processes on loopback, every circuit registered with each of them."""
+"""One cloud and some edges as processes on loopback, under mutual TLS and tokens; all of them know every circuit."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Self
 
 from hybrid_prover.client import ProverClient
+from hybrid_prover.security.identity import Role
 from prover_core.types import Digest
 
 from .circuits import DemoCircuit
 from .processes import Fleet, free_port
+from .trust import Trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +38,23 @@ class Rig:
         edge: Sequence[str] = (),
     ) -> Self:
         """Starts the processes with further arguments; `DaemonError` names the one that does not serve."""
-        port = free_port()
-        target = f"127.0.0.1:{port}"
+        trust = Trust(scratch / "trust")
+        known_by = trust.credentials
+        port, client_port = free_port(), free_port()
+        uplink, target = f"127.0.0.1:{port}", f"127.0.0.1:{client_port}"
         folder, logs = scratch / f"{name}cloud", scratch / "logs"
-        arguments = ["cloud", "--port", str(port), "--data-dir", str(folder), *cloud]
-        await fleet.add(f"the {name}cloud".replace("-", " "), arguments, target, logs / f"{name}cloud.log")
-        clients = [await stack.enter_async_context(ProverClient(target))]
+        arguments = ["cloud", "--port", str(port), "--client-port", str(client_port), "--data-dir", str(folder), *cloud]
+        arguments += ["--tls", str(trust.certificate(Role.CLOUD, f"{name}cloud")), "--tokens", str(trust.tokens)]
+        called, log = f"the {name}cloud".replace("-", " "), logs / f"{name}cloud.log"
+        await fleet.add(called, arguments, target, log, credentials=known_by)
+        clients = [await stack.enter_async_context(ProverClient(target, credentials=known_by))]
         for number in range(1, edges + 1):
             called, listen = f"{name}edge-{number}", f"127.0.0.1:{free_port()}"
-            arguments = ["edge", "--listen", listen, "--cloud", target, "--state-dir", str(scratch / called)]
-            await fleet.add(called, [*arguments, "--name", called, *edge], listen, logs / f"{called}.log")
-            clients.append(await stack.enter_async_context(ProverClient(listen)))
+            arguments = ["edge", "--listen", listen, "--cloud", uplink, "--state-dir", str(scratch / called)]
+            arguments += ["--tls", str(trust.certificate(Role.EDGE, called)), "--tokens", str(trust.tokens)]
+            arguments += ["--name", called, *edge]
+            await fleet.add(called, arguments, listen, logs / f"{called}.log", credentials=known_by)
+            clients.append(await stack.enter_async_context(ProverClient(listen, credentials=known_by)))
         digests = {}
         for circuit in circuits.values():
             for client in clients:

@@ -30,7 +30,7 @@ def test_measurements_that_cannot_be_stored_are_left_out() -> None:
 async def test_measurements_of_an_edge_do_not_stop_the_cloud(tmp_path: Path, backend: Backend) -> None:
     """A duration of 2^64 - 1 ns does not fit the database; the write failed, and with it the whole cloud."""
     sample = make_sample(tmp_path, backend)
-    server = CloudServer(CloudConfig(port=0, data_dir=tmp_path / "cloud", batch_age_ms=20))
+    server = CloudServer(CloudConfig(port=0, plaintext=True, data_dir=tmp_path / "cloud", batch_age_ms=20))
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.target) as channel:

@@ -160,6 +160,7 @@ class EdgeStubs:
 
 def edge_config(folder: Path, cloud: str = "127.0.0.1:1", **changes: Any) -> EdgeConfig:
     values = {"listen": "127.0.0.1:0", "cloud": cloud, "state_dir": folder, "chunk_wires": 64, "stop_seconds": 1.0}
+    values |= {"plaintext": True, "cloud_plaintext": True}
     return EdgeConfig(**{**values, **changes})
 
 
@@ -173,7 +174,9 @@ async def running_edge(config: EdgeConfig) -> AsyncIterator[tuple[EdgeDaemon, Ed
 
 @asynccontextmanager
 async def running_cloud(folder: Path, port: int = 0) -> AsyncIterator[CloudServer]:
-    server = CloudServer(CloudConfig(port=port, data_dir=folder, batch_age_ms=20, drain_grace_seconds=5))
+    server = CloudServer(
+        CloudConfig(port=port, plaintext=True, data_dir=folder, batch_age_ms=20, drain_grace_seconds=5)
+    )
     await server.start()
     try:
         yield server

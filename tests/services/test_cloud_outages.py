@@ -32,7 +32,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Sample
 @pytest.fixture
 def config(postgres: Postgres, tmp_path: Path) -> CloudConfig:
     limits = {"batch_age_ms": 50, "drain_grace_seconds": 2, "max_chunk_bytes": 64 << 10}
-    return CloudConfig(port=0, data_dir=tmp_path / "cloud", database=postgres.new_schema(), **limits)
+    return CloudConfig(port=0, plaintext=True, data_dir=tmp_path / "cloud", database=postgres.new_schema(), **limits)
 
 
 def channel_to(server: CloudServer) -> grpc.aio.Channel:

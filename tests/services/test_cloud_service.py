@@ -42,7 +42,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Sample
 @pytest.fixture
 def config(tmp_path, database) -> CloudConfig:
     limits = {"batch_age_ms": 50, "drain_grace_seconds": 5, "max_chunk_bytes": 64 << 10}
-    return CloudConfig(port=0, data_dir=tmp_path, database=database, **limits)
+    return CloudConfig(port=0, plaintext=True, data_dir=tmp_path, database=database, **limits)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ async def test_a_restarted_cloud_continues_at_the_acked_chunk(config, sample, ba
 @contextlib.asynccontextmanager
 async def cloud_process(folder: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A cloud as its users run it; killed, not stopped, at the end."""
-    command = ("-m", "cloud", "--port", "0", "--data-dir", str(folder), "--batch-age-ms", "50")
+    command = ("-m", "cloud", "--plaintext", "--port", "0", "--data-dir", str(folder), "--batch-age-ms", "50")
     process = await asyncio.create_subprocess_exec(sys.executable, *command, stderr=asyncio.subprocess.PIPE)
     try:
         assert process.stderr is not None

@@ -273,10 +273,10 @@ async def test_a_write_that_fails_takes_no_other_with_it(tmp_path: Path) -> None
 
 def test_a_spool_of_a_newer_version_is_not_touched(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
-    spool._connection.exec_driver_sql("UPDATE meta SET value = x'03000000' WHERE key = 'schema'")
+    spool._connection.exec_driver_sql("UPDATE meta SET value = x'63000000' WHERE key = 'schema'")
     spool.commit()
     spool.close()
-    with pytest.raises(FormatError, match="schema 3"):
+    with pytest.raises(FormatError, match="schema 99"):
         Spool(tmp_path)
     assert (tmp_path.stat().st_mode & 0o777) == 0o700
 
@@ -288,7 +288,8 @@ def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified
     spool = Spool(tmp_path)
     spool.add_job(plan, [b"inputs"], 1)
     spool.save_segment(segment_row(plan.job_id, proved))
-    spool._connection.exec_driver_sql("ALTER TABLE segments DROP COLUMN publics")
+    for column in ("segments DROP COLUMN publics", "jobs DROP COLUMN client", "jobs DROP COLUMN clients"):
+        spool._connection.exec_driver_sql(f"ALTER TABLE {column}")
     spool._connection.exec_driver_sql("UPDATE meta SET value = x'01000000' WHERE key = 'schema'")
     spool.commit()
     spool.close()
@@ -370,7 +371,8 @@ async def test_an_edge_killed_outright_finishes_its_jobs_when_it_comes_back(
     sample = samples[0]
     script = (
         "import sys; from pathlib import Path; from edge.config import EdgeConfig; from edge.daemon import main; "
-        "main(EdgeConfig(listen='127.0.0.1:0', cloud=sys.argv[2], state_dir=Path(sys.argv[1]), chunk_wires=64))"
+        "main(EdgeConfig(listen='127.0.0.1:0', cloud=sys.argv[2], state_dir=Path(sys.argv[1]), chunk_wires=64, "
+        "plaintext=True, cloud_plaintext=True))"
     )
     async with running_cloud(tmp_path / "cloud") as cloud, cutting_proxy(cloud.target) as proxy:
         process = await asyncio.create_subprocess_exec(
