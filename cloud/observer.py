@@ -7,7 +7,6 @@ segment that is not over.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,11 +53,6 @@ def job_label(state: int) -> str:
     return job_pb2.JobState.Name(state).removeprefix("JOB_STATE_").lower()
 
 
-def fingerprint(session_id: bytes) -> str:
-    """What logs and screens say of a session: its id lets one speak for its edge."""
-    return hashlib.sha256(session_id).hexdigest()[:8]
-
-
 class CloudObserver:
     """One for each cloud, on its event loop; the methods under "Also from other threads" may be called from any."""
 
@@ -83,7 +77,7 @@ class CloudObserver:
         try:
             self._saw(event, instructions, now)
         except Exception as e:
-            log.error("observer_failed", event=type(event).__name__, exc_info=e)
+            log.error("observer_failed", kind=type(event).__name__, exc_info=e)
 
     def _saw(self, event: m.Event, instructions: Sequence[m.Instruction], now: int) -> None:
         if isinstance(event, m.Received):
@@ -117,7 +111,7 @@ class CloudObserver:
             "edge_distrusted",
             edge=record.edge_name,
             identity=record.identity,
-            session=fingerprint(record.session_id),
+            session=record.fingerprint,
             job_id=record.job_id.hex(),
             segment=record.segment,
             sequences=list(record.sequences),

@@ -66,7 +66,7 @@ def service_status(edge: EdgeCore, asked: int, caller: Principal) -> status_pb2.
         totals=_totals(edge),
         verified_last_minute=observer.verified.last_minute(),
         workers=[
-            status_pb2.Worker(name=f"worker {pid}", slots=1, busy=busy, connected=True)
+            status_pb2.Worker(name=f"worker {pid}", slots=1, busy=int(busy), connected=True)
             for pid, busy in sorted(edge.pool.busy())
         ],
         waiting=waiting,
