@@ -27,7 +27,7 @@ def configure(level: str = "info") -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer(),
+            _console() if terminal else structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
@@ -36,3 +36,8 @@ def configure(level: str = "info") -> None:
     root = logging.getLogger()
     root.handlers = [_Forward()]
     root.setLevel(max(LEVELS[level], logging.WARNING))
+
+
+def _console() -> structlog.dev.ConsoleRenderer:
+    """Lines for people. Plain tracebacks: the ones that structlog prefers show local variables, inputs among them."""
+    return structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
