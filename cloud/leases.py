@@ -93,6 +93,8 @@ class Worker:
     """Takes no more leases than it has lanes."""
     connected: bool = True
     leaving: bool = False
+    silent: bool = False
+    """It let leases run out and has not been heard since, though its connection is open: it gets nothing new."""
     speed: float = 0.0
     """Wires a second over whole tasks; 0 until one was measured."""
     held: set[SegmentKey] = field(default_factory=set)
@@ -196,7 +198,8 @@ class LeaseBook:
     ) -> list[Instruction]:
         """A worker is there (again). Of what it says it `holds` (task and token) it keeps what is current."""
         worker = self.workers.setdefault(worker_id, Worker(worker_id, name, lanes, bounded))
-        worker.name, worker.lanes, worker.connected, worker.leaving = name, lanes, True, False
+        worker.name, worker.lanes = name, lanes
+        worker.connected, worker.leaving, worker.silent = True, False, False
         said = dict(holds or {})
         for key in list(worker.held):
             lease = self._lease(key)
@@ -236,8 +239,10 @@ class LeaseBook:
     def heartbeat(self, worker_id: bytes, now: int) -> list[Instruction]:
         """The worker lives: its leases go on."""
         worker = self.workers.get(worker_id)
-        for key in worker.held if worker is not None and worker_id != LOCAL else ():
-            self._lease(key).expires = now + self._ttl
+        if worker is not None and worker_id != LOCAL:
+            worker.silent = False
+            for key in worker.held:
+                self._lease(key).expires = now + self._ttl
         return self._answer(now)
 
     # Tasks.
@@ -344,6 +349,7 @@ class LeaseBook:
         self._ticked = now
         for worker in list(self.workers.values()):
             for key in [k for k in worker.held if 0 < self._lease(k).expires <= now]:
+                worker.silent = True
                 self._lost(key)
             if not worker.connected and not worker.held:
                 del self.workers[worker.worker_id]
@@ -433,7 +439,7 @@ class LeaseBook:
         return [
             w
             for w in self.workers.values()
-            if w.connected and not w.leaving and (not w.bounded or len(w.held) < w.lanes)
+            if w.connected and not (w.leaving or w.silent) and (not w.bounded or len(w.held) < w.lanes)
         ]
 
     def _order(self, task: Task) -> tuple[bool, int, int]:

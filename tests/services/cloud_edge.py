@@ -148,10 +148,16 @@ class Edge:
         circuits: list[bytes],
         links: tuple[common_pb2.Link, ...] = (),
         placement: common_pb2.Placement = common_pb2.PLACEMENT_CLOUD,
+        submission: int = 0,
     ) -> uplink_pb2.JobOpened:
         await self.send(
             open_job=uplink_pb2.OpenJob(
-                job_id=job, name="test", placement=placement, circuits=circuits, links=list(links)
+                job_id=job,
+                name="test",
+                placement=placement,
+                circuits=circuits,
+                links=list(links),
+                submission=submission,
             )
         )
         return await self.until_kind("job_opened")

@@ -1,0 +1,544 @@
+"""The lease book under everything that workers, clocks and networks do: no task is lost, doubled, or blamed wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from google.rpc import status_pb2
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from cloud.attempts import QUARANTINE_REASON, Attempt, Outcome, failures, losses_in_a_row
+from cloud.errors import make_status, reason_of
+from cloud.leases import LOCAL, SECOND, Grant, Instruction, LeaseBook, More, Over, Reclaim, Revoke, Tried, Verdict
+from cloud.model import CircuitInfo, SegmentKey
+
+CIRCUIT = CircuitInfo(b"c" * 32, wires=1000, n_public=1)
+TTL = 15 * SECOND
+ERROR = make_status(13, "the device erred", reason="BACKEND_FAILED")
+FAULT = make_status(9, "constraint 3 is broken", reason="UNSATISFIED_CONSTRAINT")
+A, B = b"a" * 16, b"b" * 16
+
+
+def key(number: int, job: bytes = b"j" * 32) -> SegmentKey:
+    return job, number
+
+
+@dataclass
+class Desk:
+    """A book whose instructions are kept, with a clock of its own."""
+
+    book: LeaseBook = field(
+        default_factory=lambda: LeaseBook(incarnation=1, budget=3, poison_losses=5, lease_nanos=TTL)
+    )
+    now: int = 10**12
+    said: list[Instruction] = field(default_factory=list)
+
+    def do(self, out: list[Instruction]) -> list[Instruction]:
+        self.said += out
+        return out
+
+    def enlist(self, worker: bytes, lanes: int = 1, **options: object) -> list[Instruction]:
+        return self.do(self.book.enlist(worker, worker.hex()[:4], lanes, self.now, **options))
+
+    def local(self, lanes: int = 2) -> None:
+        self.enlist(LOCAL, lanes, bounded=False)
+
+    def advance(self, number: int, chunks: int = 4, complete: bool = True, **options: object) -> list[Instruction]:
+        return self.do(self.book.advance(key(number), CIRCUIT, chunks, complete, self.now, **options))
+
+    def wait(self, seconds: float) -> list[Instruction]:
+        """Time passes, a tick each second."""
+        out: list[Instruction] = []
+        for _ in range(int(seconds)):
+            self.now += SECOND
+            out += self.do(self.book.tick(self.now))
+        return out
+
+    def holder(self, number: int) -> bytes | None:
+        lease = self.book.tasks[key(number)].lease
+        return lease.worker if lease is not None else None
+
+    def token(self, number: int) -> int:
+        lease = self.book.tasks[key(number)].lease
+        assert lease is not None
+        return lease.token
+
+    def fail(
+        self, number: int, verdict: Verdict = Verdict.ERROR, error: status_pb2.Status = ERROR
+    ) -> list[Instruction]:
+        return self.do(self.book.failed(key(number), self.token(number), error, verdict, self.now))
+
+
+def kinds(out: list[Instruction]) -> list[str]:
+    return [type(x).__name__ for x in out]
+
+
+def over(out: list[Instruction]) -> status_pb2.Status:
+    (found,) = [x.error for x in out if isinstance(x, Over)]
+    return found
+
+
+def test_a_task_waits_for_a_worker_and_goes_to_it_with_all_that_is_durable() -> None:
+    desk = Desk()
+    assert desk.advance(0, 2, False) == []
+    (grant,) = desk.enlist(A)
+    assert isinstance(grant, Grant)
+    assert (grant.worker, grant.chunks, grant.complete) == (A, 2, False)
+    assert desk.advance(0, 4, True) == [More(A, key(0), grant.token, 4, True)]
+    accepted, out = desk.book.proved(key(0), A, 2.0, desk.now)
+    assert accepted
+    assert out == []
+    assert desk.book.workers[A].speed == 500.0
+    assert desk.book.tasks == {}
+
+
+def test_tokens_grow_within_a_run_and_over_runs() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    first = desk.token(0)
+    desk.do(desk.book.hand_back(key(0), first, desk.now))
+    assert desk.token(0) == first + 1
+    later = LeaseBook(incarnation=2, budget=3, poison_losses=5, lease_nanos=TTL)
+    later.enlist(A, "a", 1, 1)
+    (grant,) = later.advance(key(0), CIRCUIT, 1, False, 1)
+    assert isinstance(grant, Grant)
+    assert grant.token > desk.token(0) + 10**6
+
+
+def test_a_slow_worker_keeps_its_lease_while_it_says_that_it_lives() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0)
+    for _ in range(10):
+        assert not any(isinstance(x, Revoke) for x in desk.wait(TTL // SECOND - 1))
+        desk.do(desk.book.heartbeat(A, desk.now))
+    assert desk.holder(0) == A
+
+
+def test_a_silent_worker_loses_its_task_and_nobodys_budget_is_spent() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0)
+    token = desk.token(0)
+    desk.do(desk.book.progress(key(0), token, 2, desk.now))
+    desk.do(desk.book.heartbeat(B, desk.now))
+    desk.now += 1
+    out = []
+    for _ in range(16):
+        desk.do(desk.book.heartbeat(B, desk.now))
+        out += desk.wait(1)
+    assert kinds(out) == ["Revoke", "Tried", "Grant"]
+    assert desk.holder(0) == B
+    assert failures(desk.book.tasks[key(0)].attempts) == 0
+
+
+def test_a_broken_connection_leaves_time_to_come_back() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0)
+    token = desk.token(0)
+    desk.do(desk.book.disconnected(A, desk.now))
+    desk.do(desk.book.heartbeat(B, desk.now))
+    assert desk.wait(4) == []
+    assert desk.enlist(A, holds={key(0): token}) == []
+    desk.do(desk.book.disconnected(A, desk.now))
+    assert kinds(desk.wait(6)) == ["Revoke", "Grant"]
+    assert desk.holder(0) == B
+
+
+def test_a_worker_that_comes_back_without_its_task_gives_it_up_and_stale_ones_are_revoked() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    token = desk.token(0)
+    out = desk.enlist(A, holds={key(0): token - 1, key(9): 7})
+    assert [x.token for x in out if isinstance(x, Revoke)] == [token - 1, 7]
+    (grant,) = [x for x in out if isinstance(x, Grant)]
+    assert (grant.key, grant.token) == (key(0), token + 1)
+    assert desk.book.tasks[key(0)].attempts == []
+
+
+def test_a_task_that_fails_is_quarantined_by_name_after_its_budget() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0)
+    desk.advance(1)
+    assert kinds(desk.fail(0)) == ["Tried", "Grant"]
+    assert kinds(desk.fail(0)) == ["Tried", "Grant"]
+    error = over(desk.fail(0))
+    assert reason_of(error) == QUARANTINE_REASON
+    assert error.message == "segments[0]: quarantined: 3 attempts failed"
+    assert key(0) not in desk.book.tasks
+    assert key(1) in desk.book.tasks
+
+
+def test_a_fault_of_the_client_ends_at_once_and_a_claim_is_believed_the_second_time() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0)
+    assert over(desk.fail(0, Verdict.FAULT, FAULT)) == FAULT
+    desk.advance(1)
+    first = desk.holder(1)
+    assert not any(isinstance(x, Over) for x in desk.fail(1, Verdict.CLAIM, FAULT))
+    assert desk.holder(1) != first, "another worker looks at it"
+    assert over(desk.fail(1, Verdict.CLAIM, FAULT)) == FAULT
+
+
+def test_a_task_that_kills_its_workers_is_poison() -> None:
+    desk = Desk()
+    out: list[Instruction] = []
+    desk.advance(0)
+    for number in range(5):
+        worker = bytes([number]) * 16
+        desk.enlist(worker)
+        assert desk.holder(0) == worker
+        desk.do(desk.book.progress(key(0), desk.token(0), 1, desk.now))
+        desk.do(desk.book.disconnected(worker, desk.now))
+        out = desk.wait(6)
+    error = over(out)
+    assert reason_of(error) == QUARANTINE_REASON
+    assert "5 workers in a row were lost" in error.message
+
+
+def test_a_worker_that_hangs_with_its_connection_open_gets_nothing_until_it_is_heard() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    assert kinds(desk.wait(16)) == ["Revoke"]
+    assert kinds(desk.do(desk.book.heartbeat(A, desk.now))) == ["Grant"]
+
+
+def test_losses_before_anything_was_begun_are_nobodys() -> None:
+    desk = Desk()
+    desk.advance(0)
+    for number in range(9):
+        worker = bytes([number]) * 16
+        desk.enlist(worker)
+        desk.do(desk.book.disconnected(worker, desk.now))
+        desk.wait(6)
+    assert desk.book.tasks[key(0)].attempts == []
+
+
+def test_a_late_valid_result_is_accepted_and_ends_the_newer_lease() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    desk.do(desk.book.disconnected(A, desk.now))
+    desk.wait(6)
+    desk.enlist(B)
+    assert desk.holder(0) == B
+    newer = desk.token(0)
+    accepted, out = desk.book.proved(key(0), A, 0, desk.now)
+    assert accepted
+    assert out == [Revoke(B, key(0), newer)]
+    again, out = desk.book.proved(key(0), B, 0, desk.now)
+    assert (again, out) == (False, [])
+
+
+def test_a_stale_failure_never_touches_the_newer_lease() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    old = desk.token(0)
+    desk.do(desk.book.hand_back(key(0), old, desk.now))
+    for verdict in Verdict:
+        assert desk.book.failed(key(0), old, ERROR, verdict, desk.now) == []
+    assert desk.book.hand_back(key(0), old, desk.now) == []
+    assert desk.book.progress(key(0), old, 3, desk.now) == []
+    assert desk.token(0) == old + 1
+    assert desk.book.tasks[key(0)].attempts == []
+
+
+def test_what_is_not_wanted_any_more_is_revoked() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    token = desk.token(0)
+    desk.advance(1)
+    out = desk.do(desk.book.forget(key(0), desk.now))
+    assert out[0] == Revoke(A, key(0), token)
+    assert isinstance(out[1], Grant), "the lane goes to what waited"
+    assert desk.book.proved(key(0), A, 1.0, desk.now)[0] is False
+
+
+def test_a_leaving_worker_gets_nothing_new() -> None:
+    desk = Desk()
+    desk.enlist(A, 2)
+    desk.advance(0)
+    desk.do(desk.book.leaving(A, desk.now))
+    desk.advance(1)
+    assert (desk.holder(0), desk.holder(1)) == (A, None)
+
+
+def test_the_faster_worker_is_preferred_and_the_local_one_among_equals() -> None:
+    desk = Desk()
+    desk.local()
+    desk.enlist(A, 2)
+    for number in range(4):
+        desk.advance(number)
+    assert [desk.holder(n) for n in range(4)] == [LOCAL, LOCAL, A, A]
+    for number, worker, seconds in ((0, LOCAL, 10.0), (1, LOCAL, 10.0), (2, A, 1.0), (3, A, 1.0)):
+        desk.do(desk.book.proved(key(number), worker, seconds, desk.now)[1])
+    for number in range(4, 8):
+        desk.advance(number)
+    assert [desk.holder(n) for n in range(4, 8)] == [A, A, LOCAL, LOCAL]
+
+
+def test_a_worker_that_failed_is_the_last_choice() -> None:
+    desk = Desk()
+    desk.local()
+    desk.enlist(A)
+    desk.advance(0)
+    assert desk.holder(0) == LOCAL
+    desk.fail(0)
+    assert desk.holder(0) == A
+
+
+def test_an_idle_remote_worker_is_given_what_the_local_one_has_not_begun() -> None:
+    desk = Desk()
+    desk.local()
+    for number in range(6):
+        desk.advance(number)
+    out = desk.enlist(A, 3)
+    assert out == [Reclaim(3)]
+    for number in (5, 4, 3):
+        desk.do(desk.book.hand_back(key(number), desk.token(number), desk.now))
+    assert [desk.holder(n) for n in range(6)] == [LOCAL, LOCAL, LOCAL, A, A, A]
+    assert desk.wait(1) == [], "nobody is idle any more"
+
+
+def test_complete_tasks_and_small_jobs_come_first_and_stalled_ones_give_way() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0, 2, False)
+    desk.do(desk.book.progress(key(0), desk.token(0), 2, desk.now))
+    desk.advance(1, 2, False)
+    desk.advance(2, 2, True)
+    assert desk.wait(4) == []
+    desk.do(desk.book.heartbeat(A, desk.now))
+    out = desk.wait(2)
+    assert kinds(out) == ["Revoke", "Grant"]
+    assert (desk.holder(0), desk.holder(2)) == (None, A)
+
+
+def test_a_machine_that_slept_takes_no_lease_away() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    desk.wait(1)
+    desk.now += 3600 * SECOND
+    assert desk.book.tick(desk.now) == []
+    assert desk.holder(0) == A
+    desk.now -= 1800 * SECOND
+    assert desk.book.tick(desk.now) == [], "nor does a clock that goes back"
+
+
+def test_a_lease_of_an_earlier_run_waits_for_its_holder() -> None:
+    desk = Desk()
+    desk.local()
+    desk.advance(0, holder=(A, 77), attempts=[Attempt(Outcome.FAILED, B, "b", ERROR)])
+    assert desk.holder(0) == A
+    assert desk.enlist(A, holds={key(0): 77}) == []
+    assert desk.book.is_current(A, key(0), 77)
+    desk.advance(1, holder=(B, 78))
+    desk.do(desk.book.heartbeat(A, desk.now))
+    desk.wait(14)
+    desk.do(desk.book.heartbeat(A, desk.now))
+    assert kinds(desk.wait(2)) == ["Revoke", "Grant"]
+    assert desk.holder(0) == A
+    assert desk.holder(1) == LOCAL
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "spent", "lost"),
+    [
+        ([], 0, 0),
+        ([Outcome.LOST] * 4, 0, 4),
+        ([Outcome.LOST, Outcome.FAILED, Outcome.LOST], 1, 1),
+        ([Outcome.CLAIMED, Outcome.FAILED], 2, 0),
+    ],
+)
+def test_what_attempts_count(outcomes: list[Outcome], spent: int, lost: int) -> None:
+    attempts = [Attempt(o, A, "a", None) for o in outcomes]
+    assert (failures(attempts), losses_in_a_row(attempts)) == (spent, lost)
+
+
+numbers = st.integers(0, 5)
+workers = st.integers(0, 3)
+
+
+class Leases(RuleBasedStateMachine):
+    """Any order of events; beside the book a plain account of who was told what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.desk = Desk()
+        self.live: dict[SegmentKey, tuple[bytes, int]] = {}
+        self.tokens: dict[SegmentKey, int] = {}
+        self.wanted: set[SegmentKey] = set()
+        self.spent: dict[SegmentKey, int] = {}
+        self.up: dict[bytes, int] = {}
+
+    def see(self, out: list[Instruction]) -> None:
+        for x in out:
+            match x:
+                case Grant():
+                    assert x.key not in self.live, "two live leases"
+                    assert x.token > self.tokens.get(x.key, 0)
+                    assert x.worker in self.up or x.worker == LOCAL
+                    self.tokens[x.key] = x.token
+                    self.live[x.key] = (x.worker, x.token)
+                case More():
+                    assert self.live[x.key] == (x.worker, x.token)
+                case Revoke():
+                    if self.live.get(x.key) == (x.worker, x.token):
+                        del self.live[x.key]
+                case Tried():
+                    self.spent[x.key] = self.spent.get(x.key, 0) + (x.attempt.outcome is not Outcome.LOST)
+                case Over():
+                    assert x.key in self.wanted
+                    assert self.spent.get(x.key, 0) <= 3
+                    self.wanted.discard(x.key)
+                    self.live.pop(x.key, None)
+                    self.spent.pop(x.key, None)
+                case Reclaim():
+                    pass
+
+    @rule(number=workers, lanes=st.integers(1, 3))
+    def worker_comes(self, number: int, lanes: int) -> None:
+        worker = bytes([number]) * 16
+        held = {k: t for k, (w, t) in self.live.items() if w == worker}
+        self.up[worker] = lanes
+        self.see(self.desk.book.enlist(worker, "w", lanes, self.desk.now, holds=held))
+
+    @rule(number=workers)
+    def worker_comes_new(self, number: int) -> None:
+        """The process was killed and is back under its old id without its leases: all of them wait again."""
+        worker = bytes([number]) * 16
+        self.up[worker] = 1
+        for k in [k for k, (w, _) in self.live.items() if w == worker]:
+            del self.live[k]
+        self.see(self.desk.book.enlist(worker, "w", 1, self.desk.now))
+
+    @rule(number=workers)
+    def worker_vanishes(self, number: int) -> None:
+        worker = bytes([number]) * 16
+        self.up.pop(worker, None)
+        self.see(self.desk.book.disconnected(worker, self.desk.now))
+
+    @rule(number=workers)
+    def beat(self, number: int) -> None:
+        self.see(self.desk.book.heartbeat(bytes([number]) * 16, self.desk.now))
+
+    @rule(number=workers)
+    def leave(self, number: int) -> None:
+        self.see(self.desk.book.leaving(bytes([number]) * 16, self.desk.now))
+
+    @rule(on=st.booleans())
+    def local(self, on: bool) -> None:
+        if on:
+            self.see(self.desk.book.enlist(LOCAL, "local", 2, self.desk.now, bounded=False, holds=self.of(LOCAL)))
+
+    def of(self, worker: bytes) -> dict[SegmentKey, int]:
+        return {k: t for k, (w, t) in self.live.items() if w == worker}
+
+    @rule(number=numbers, job=st.integers(0, 1), chunks=st.integers(1, 4), complete=st.booleans())
+    def advance(self, number: int, job: int, chunks: int, complete: bool) -> None:
+        k = key(number, bytes([job]) * 32)
+        self.wanted.add(k)
+        self.see(self.desk.book.advance(k, CIRCUIT, chunks, complete, self.desk.now))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), verdict=st.sampled_from(Verdict), stale=st.booleans())
+    def fail(self, data: st.DataObject, verdict: Verdict, stale: bool) -> None:
+        k = data.draw(st.sampled_from(sorted(self.live)))
+        _, token = self.live[k]
+        if not stale:
+            del self.live[k]
+        self.see(self.desk.book.failed(k, token - stale, ERROR, verdict, self.desk.now))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), stale=st.booleans())
+    def hand_back(self, data: st.DataObject, stale: bool) -> None:
+        k = data.draw(st.sampled_from(sorted(self.live)))
+        _, token = self.live[k]
+        if not stale:
+            del self.live[k]
+        self.see(self.desk.book.hand_back(k, token - stale, self.desk.now))
+
+    @precondition(lambda self: self.live)
+    @rule(data=st.data(), consumed=st.integers(0, 4))
+    def progress(self, data: st.DataObject, consumed: int) -> None:
+        k = data.draw(st.sampled_from(sorted(self.live)))
+        self.see(self.desk.book.progress(k, self.live[k][1], consumed, self.desk.now))
+
+    @rule(number=numbers, job=st.integers(0, 1), by=workers)
+    def prove(self, number: int, job: int, by: int) -> None:
+        """Whoever brings a valid proof, in time or late."""
+        k, worker = key(number, bytes([job]) * 32), bytes([by]) * 16
+        if self.live.get(k, (b"", 0))[0] == worker:
+            del self.live[k]
+        accepted, out = self.desk.book.proved(k, worker, 1.5, self.desk.now)
+        assert accepted == (k in self.wanted)
+        self.wanted.discard(k)
+        self.spent.pop(k, None)
+        self.see(out)
+
+    @rule(number=numbers, job=st.integers(0, 1))
+    def forget(self, number: int, job: int) -> None:
+        k = key(number, bytes([job]) * 32)
+        self.wanted.discard(k)
+        self.spent.pop(k, None)
+        self.see(self.desk.book.forget(k, self.desk.now))
+
+    @rule(seconds=st.sampled_from([0.1, 1, 4, 6, 20, 4000, -50]))
+    def time(self, seconds: float) -> None:
+        self.desk.now += int(seconds * SECOND)
+        self.see(self.desk.book.tick(self.desk.now))
+
+    @invariant()
+    def nothing_is_lost_or_doubled(self) -> None:
+        book = self.desk.book
+        assert set(book.tasks) == self.wanted
+        held = {k: (t.lease.worker, t.lease.token) for k, t in book.tasks.items() if t.lease is not None}
+        assert held == self.live
+        assert {k for w in book.workers.values() for k in w.held} == set(held)
+        assert set(book._waiting) == set(book.tasks) - set(held)
+        for worker in book.workers.values():
+            assert all(held[k][0] == worker.worker_id for k in worker.held)
+        for k, task in book.tasks.items():
+            assert failures(task.attempts) == self.spent.get(k, 0) < 3
+            assert losses_in_a_row(task.attempts) < 5
+        if any(w.connected and not (w.leaving or w.silent) and len(w.held) < w.lanes for w in book.workers.values()):
+            assert not book._waiting, "a task waits though a lane is free"
+
+    def teardown(self) -> None:
+        """Every task ends once there is a worker that does its work."""
+        book, desk = self.desk.book, self.desk
+        self.up[A] = 64
+        self.see(book.enlist(A, "good", 64, desk.now))
+        for _ in range(200):
+            if not book.tasks:
+                break
+            desk.now += SECOND
+            self.see(book.heartbeat(A, desk.now))
+            self.see(book.tick(desk.now))
+            for k in [k for k, (w, _) in self.live.items() if w in (A, LOCAL)]:
+                if k in self.live:
+                    worker, _ = self.live.pop(k)
+                    self.wanted.discard(k)
+                    self.see(book.proved(k, worker, 1.0, desk.now)[1])
+        assert not book.tasks
+
+
+Leases.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+test_leases_under_any_order_of_events = Leases.TestCase
