@@ -55,10 +55,11 @@ from .model import (
     SegmentKey,
     job_view,
 )
-from .observer import CloudObserver, fingerprint
+from .observer import CloudObserver
 from .policy import BatchPolicy
 from .sessions import SESSION_BYTES, Sessions, draining, session_bound
 from .statusview import samples
+from .trust import Distrust, fingerprint
 
 log = structlog.get_logger(__name__)
 
@@ -290,6 +291,16 @@ class Aggregator:
         if circuit.parts.r1cs_digest:
             self.keys.know_r1cs(circuit.digest, Digest(circuit.parts.r1cs_digest))
         self._post(m.CircuitKnown(CircuitInfo(circuit.digest, circuit.wires, circuit.public_signals)))
+
+    async def forgive(self, name: str) -> list[Distrust]:
+        """Trusts edges with partials again, by fingerprint or identity; those that were not trusted, durably."""
+        found, now = self.machine.trust.called(name), time.time_ns()
+        writes = [db.distrust_write(replace(record, forgiven_nanos=now)) for record in found]
+        await self._in_store(lambda: self._store.write(writes))
+        for record in found:
+            self.machine.trust.forgive(record.session_id)
+            log.info("edge_forgiven", edge=record.edge_name, identity=record.identity, session=record.fingerprint)
+        return found
 
     # Questions.
 

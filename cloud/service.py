@@ -1,6 +1,6 @@
 """The cloud as a gRPC server: start, serve until told to stop, drain, stop.
 
-    server = CloudServer(CloudConfig(port=0, data_dir=...))
+    server = CloudServer(CloudConfig(port=0, plaintext=True, data_dir=...))
     await server.start()          # server.port and server.target are known from here on
     ...
     await server.stop()           # drains: Draining to the edges, running proofs finish within the grace
@@ -26,6 +26,8 @@ from hybrid_prover.v1 import (
     job_pb2_grpc,
     status_pb2,
     status_pb2_grpc,
+    trust_pb2,
+    trust_pb2_grpc,
     uplink_pb2,
     uplink_pb2_grpc,
     worker_pb2,
@@ -38,6 +40,7 @@ from .rpc.circuits import Circuits
 from .rpc.control import JobControl
 from .rpc.jobs import Jobs
 from .rpc.service_status import Status
+from .rpc.trust import Trust
 from .rpc.uplink import Uplink
 from .rpc.workers import Workers
 from .security import address, make_guard, open_ports
@@ -50,6 +53,7 @@ SERVICES = (
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
+    trust_pb2.DESCRIPTOR.services_by_name["TrustService"].full_name,
     worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
 )
 
@@ -97,6 +101,7 @@ class CloudServer:
         job_pb2_grpc.add_JobServiceServicer_to_server(JobControl(self.aggregator), server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(Workers(self.aggregator), server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(Status(self.aggregator), server)
+        trust_pb2_grpc.add_TrustServiceServicer_to_server(Trust(self.aggregator), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         self.port, self.client_port = open_ports(server, self.config)

@@ -21,7 +21,8 @@ from hybrid_prover.telemetry.statusmessage import (
 from hybrid_prover.v1 import status_pb2
 
 from .model import PROVED, PROVING, QUEUED, RUNNING, UPLOADING
-from .observer import fingerprint, job_label, segment_label
+from .observer import job_label, segment_label
+from .trust import fingerprint
 
 if TYPE_CHECKING:
     from .aggregator import Aggregator

@@ -7,6 +7,7 @@ it then costs the cloud is the work that its partials were to save, never a proo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,6 +24,18 @@ class Distrust:
     segment: int
     sequences: tuple[int, ...]
     since_nanos: int
+    forgiven_nanos: int = 0
+    """When an operator forgave it; 0 while it is not trusted."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What people call the session by: its id lets one speak for its edge."""
+        return fingerprint(self.session_id)
+
+
+def fingerprint(session_id: bytes) -> str:
+    """What logs and screens say of a session."""
+    return hashlib.sha256(session_id).hexdigest()[:8]
 
 
 class TrustBook:
@@ -30,7 +43,6 @@ class TrustBook:
 
     def __init__(self) -> None:
         self._by_session: dict[bytes, Distrust] = {}
-        self._identities: set[str] = set()
 
     def load(self, records: Iterable[Distrust]) -> None:
         """Takes up what an earlier run found."""
@@ -39,16 +51,24 @@ class TrustBook:
 
     def trusts(self, session_id: bytes, identity: str) -> bool:
         """Whether partials of this edge are taken."""
-        return session_id not in self._by_session and not (identity and identity in self._identities)
+        if session_id in self._by_session:
+            return False
+        return not identity or all(record.identity != identity for record in self._by_session.values())
 
     def add(self, record: Distrust) -> bool:
         """The edge is not trusted any more; whether that is new."""
         if record.session_id in self._by_session:
             return False
         self._by_session[record.session_id] = record
-        if record.identity:
-            self._identities.add(record.identity)
         return True
+
+    def called(self, name: str) -> list[Distrust]:
+        """The edges of that fingerprint or identity."""
+        return [record for record in self.records() if name and name in (record.fingerprint, record.identity)]
+
+    def forgive(self, session_id: bytes) -> None:
+        """The edge is trusted again."""
+        self._by_session.pop(session_id, None)
 
     def records(self) -> list[Distrust]:
         """All of them, oldest first."""

@@ -10,6 +10,7 @@ leaf proof of the cloud is neither kept nor shown before the driver verified it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from . import policy
@@ -39,6 +40,11 @@ class EdgeMachine(JobBook):
     def uplink_rate(self) -> float | None:
         """Payload bytes a second that the uplink was last seen to carry; None before the first ack."""
         return self._partials.meter.rate
+
+    @property
+    def partial_nanos(self) -> Mapping[bytes, float]:
+        """What making one partial was last seen to take, by circuit; for those whose keys are loaded for it."""
+        return self._partials.nanos
 
     def _drain(self) -> list[Instruction]:
         # After any event a partial may have become worth making, or the one in the making may be done.

@@ -30,7 +30,8 @@ class PartialPlanner:
         self.trusted = True
         """False once a cloud refused this edge's partials."""
         self._taken = False
-        self._nanos: dict[bytes, float] = {}
+        self.nanos: dict[bytes, float] = {}
+        """What one partial takes, by circuit."""
         self._failures: dict[bytes, int] = {}
         self._warming: set[bytes] = set()
         self._at_work: tuple[SegmentKey, int] | None = None
@@ -39,6 +40,7 @@ class PartialPlanner:
         """A connection began; whether its cloud takes partials of this edge."""
         self.meter.reset()
         self._taken = takes_partials
+        self.trusted = self.trusted or takes_partials
 
     def disconnected(self) -> None:
         """The connection ended."""
@@ -59,7 +61,7 @@ class PartialPlanner:
 
     def warmed(self, circuit: bytes, nanos: int) -> None:
         """One partial of a whole chunk of full-size scalars took so long: an upper bound for the circuit's chunks."""
-        self._nanos.setdefault(circuit, nanos)
+        self.nanos.setdefault(circuit, nanos)
 
     def made(self, key: SegmentKey, sequence: int, job: Job | None, nanos: int, started: int) -> None:
         """A partial is there; noted with its segment if that is still at work, whether or not it is in time."""
@@ -67,8 +69,8 @@ class PartialPlanner:
         if job is None:
             return
         s = job.segments[key[1]]
-        before = self._nanos.get(s.circuit, nanos)
-        self._nanos[s.circuit] = before + (nanos - before) / 4
+        before = self.nanos.get(s.circuit, nanos)
+        self.nanos[s.circuit] = before + (nanos - before) / 4
         self._failures.pop(s.circuit, None)
         total = s.timings.get("partials", Timing("partials", started, 0))
         s.timings["partials"] = Timing("partials", total.start, total.duration + nanos)
@@ -90,7 +92,7 @@ class PartialPlanner:
         """What one partial of the segment takes; None if it gets none."""
         if not self._taken or not job.split or self._failures.get(s.circuit, 0) >= MAX_FAILURES:
             return None
-        return self._nanos.get(s.circuit)
+        return self.nanos.get(s.circuit)
 
     def may_send(self, job: Job, s: Segment, size: int) -> bool:
         """Whether the chunk need not wait: the uplink has room for it, or no partial could join it anyway."""
@@ -114,7 +116,7 @@ class PartialPlanner:
     def choose(self, upcoming: Iterable[tuple[Job, Segment, int]]) -> MakePartial | None:
         """What to make next, of the chunks in the order in which they will be sent; O(`LOOK_AHEAD`)."""
         rate = self.meter.rate
-        if self._at_work is not None or rate is None or not self._taken or not self._nanos:
+        if self._at_work is not None or rate is None or not self._taken or not self.nanos:
             return None
         looked: list[tuple[SegmentKey, int]] = []
         waiting: list[Waiting] = []

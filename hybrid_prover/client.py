@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 import grpc.aio
 
-from hybrid_prover.v1 import circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2_grpc
+from hybrid_prover.v1 import circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2_grpc, trust_pb2, trust_pb2_grpc
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
 
@@ -22,7 +22,7 @@ from .artifacts import Progress, register
 from .channel import advice, open_channel
 from .credentials import Credentials
 from .errors import ClientError, DeadlineError, Details, JobCancelledError, JobFailedError, from_call
-from .model import CircuitInfo, Job, JobResult, JobSpec, JobState, Link, Placement, Segment
+from .model import CircuitInfo, DistrustedEdge, Job, JobResult, JobSpec, JobState, Link, Placement, Segment
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus, status_from_wire
 
@@ -62,6 +62,7 @@ class ProverClient:
         self._queries = job_pb2_grpc.JobQueryServiceStub(self._channel)
         self._circuits = circuit_pb2_grpc.CircuitServiceStub(self._channel)
         self._status = status_pb2_grpc.StatusServiceStub(self._channel)
+        self._trust = trust_pb2_grpc.TrustServiceStub(self._channel)
         return self
 
     async def __aexit__(
@@ -129,6 +130,16 @@ class ProverClient:
 
         response = await self.call(self._status.GetStatus, status_pb2.GetStatusRequest(jobs=jobs))
         return status_from_wire(response.status)
+
+    async def distrusted_edges(self) -> list[DistrustedEdge]:
+        """Edges whose partials a cloud does not take, oldest first; for operators."""
+        response = await self.call(self._trust.ListDistrustedEdges, trust_pb2.ListDistrustedEdgesRequest())
+        return [wire.distrusted_from_wire(edge) for edge in response.edges]
+
+    async def forgive_edge(self, edge: str) -> list[DistrustedEdge]:
+        """Has a cloud take partials of an edge (its fingerprint or identity) again; `NotFoundError` if none is so."""
+        response = await self.call(self._trust.ForgiveEdge, trust_pb2.ForgiveEdgeRequest(edge=edge))
+        return [wire.distrusted_from_wire(edge) for edge in response.edges]
 
     async def circuits(self) -> list[CircuitInfo]:
         """All circuits registered there."""

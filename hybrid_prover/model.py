@@ -103,6 +103,21 @@ class PartialUse:
 
 
 @dataclass(frozen=True, slots=True)
+class DistrustedEdge:
+    """An edge whose partials a cloud does not take, since some were wrong; `since` in seconds since the Unix epoch."""
+
+    name: str
+    fingerprint: str
+    """Of its session."""
+    identity: str
+    """As its certificate names it; empty without one."""
+    job: Digest
+    segment: int
+    chunks: tuple[int, ...]
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStatus:
     """One segment of a job as it stands."""
 

@@ -19,7 +19,7 @@ from prover_core.types import Digest
 from . import client as aio
 from .artifacts import Progress
 from .credentials import Credentials
-from .model import CircuitInfo, Job, JobResult, Link, Placement, Segment
+from .model import CircuitInfo, DistrustedEdge, Job, JobResult, Link, Placement, Segment
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus
 
@@ -108,6 +108,14 @@ class ProverClient:
     def service(self, jobs: int = 20) -> ServiceStatus:
         """How the daemon is doing, with at most `jobs` of its running jobs."""
         return self.run(self._aio.service(jobs))
+
+    def distrusted_edges(self) -> list[DistrustedEdge]:
+        """Edges whose partials a cloud does not take."""
+        return self.run(self._aio.distrusted_edges())
+
+    def forgive_edge(self, edge: str) -> list[DistrustedEdge]:
+        """Has a cloud take partials of an edge again."""
+        return self.run(self._aio.forgive_edge(edge))
 
     def circuits(self) -> list[CircuitInfo]:
         """All circuits registered there."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
+from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, trust_pb2
 from prover_core.errors import InvalidInputError
 from prover_core.groth16.keys import Proof
 from prover_core.types import Digest, FrVector, R
@@ -16,6 +16,7 @@ from prover_core.witness.program import Inputs, flatten_input
 from .errors import code_name, read_details
 from .model import (
     CircuitInfo,
+    DistrustedEdge,
     Job,
     JobSpec,
     JobState,
@@ -108,6 +109,19 @@ def _segment(message: job_pb2.SegmentStatus) -> SegmentStatus:
         timings=tuple(PhaseTiming(t.phase, t.start_unix_nanos / 1e9, t.duration_nanos / 1e9) for t in message.timings),
         problem=problem_from_wire(message.error) if message.HasField("error") else None,
         partials=_partials(message.partials) if message.HasField("partials") else None,
+    )
+
+
+def distrusted_from_wire(message: trust_pb2.DistrustedEdge) -> DistrustedEdge:
+    """An edge that a cloud does not trust with partials."""
+    return DistrustedEdge(
+        name=message.edge_name,
+        fingerprint=message.fingerprint,
+        identity=message.identity,
+        job=Digest(message.job_id),
+        segment=message.segment,
+        chunks=tuple(message.sequences),
+        since=message.since_unix_nanos / 1e9,
     )
 
 

@@ -134,6 +134,7 @@ def distrust_write(record: Distrust) -> Write:
         "position": record.segment,
         "sequences": ",".join(map(str, record.sequences)),
         "since_nanos": record.since_nanos,
+        "forgiven_nanos": record.forgiven_nanos,
     }
     return Write(schema.distrusted_edges, (row,))
 

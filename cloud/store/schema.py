@@ -132,6 +132,7 @@ distrusted_edges = sa.Table(
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("sequences", sa.Text, nullable=False),  # chunks with wrong partials, decimal, by commas
     sa.Column("since_nanos", sa.BigInteger, nullable=False),
+    sa.Column("forgiven_nanos", sa.BigInteger, nullable=False),  # when an operator forgave it, or 0
 )
 session_owners = sa.Table(
     "session_owners",

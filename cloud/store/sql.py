@@ -110,7 +110,7 @@ class SqlStore(ABC):
 
     def distrusted(self) -> list[Distrust]:
         table = schema.distrusted_edges
-        query = sa.select(table).order_by(table.c.since_nanos, table.c.session_id)
+        query = sa.select(table).where(table.c.forgiven_nanos == 0).order_by(table.c.since_nanos, table.c.session_id)
         return self._run(lambda c: [read_distrust(row) for row in c.execute(query)])
 
     def _load(self, condition: sa.ColumnElement[bool], limit: int | None) -> list[Job]:

@@ -1,12 +1,14 @@
-"""`cancel` and `requeue`: jobs stopped and begun again by hand."""
+"""`cancel`, `requeue` and `distrusted`: what is done to jobs and edges by hand."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
+from datetime import UTC, datetime
 
 from hybrid_prover.client import ProverClient
 from hybrid_prover.credentials import Credentials
-from hybrid_prover.model import Job
+from hybrid_prover.model import DistrustedEdge, Job
 
 from .connection import Connection
 from .jobs import EDGE, describe, progress_line
@@ -72,6 +74,43 @@ def requeue(
             return await client.job(job).requeue()
 
     return _show(asyncio.run(work()), output)
+
+
+def distrusted(
+    *,
+    forgive: str = "",
+    target: str = CLOUD,
+    connection: Connection = Credentials(),  # noqa: B008
+    json: bool = False,
+) -> int:
+    """List the edges whose partials a cloud does not take since some were wrong, or forgive one.
+
+    Parameters
+    ----------
+    forgive
+        Fingerprint or identity of an edge: its partials are taken again from its next connection on.
+    target
+        Address of the cloud.
+    json
+        Print as JSON.
+    """
+    output = Output(json)
+
+    async def work() -> list[DistrustedEdge]:
+        async with ProverClient(target, credentials=connection.with_environment()) as client:
+            return await (client.forgive_edge(forgive) if forgive else client.distrusted_edges())
+
+    edges = asyncio.run(work())
+    for edge in edges:
+        since = datetime.fromtimestamp(edge.since, UTC).isoformat(timespec="seconds")
+        called = f"{edge.fingerprint}  {edge.name or '-'}  {edge.identity or '-'}"
+        chunks = ", ".join(map(str, edge.chunks))
+        output.say(f"{called}  since {since}: job {edge.job}, segment {edge.segment}, chunks {chunks}")
+    if forgive or not edges:
+        output.say(f"forgiven: {len(edges)}" if forgive else "no edge is distrusted")
+    listed = [asdict(edge) | {"job": str(edge.job)} for edge in edges]
+    output.result({"forgiven" if forgive else "distrusted": listed})
+    return 0
 
 
 def _show(job: Job, output: Output) -> int:

@@ -35,6 +35,7 @@ COMMANDS = (
     ("status", "status:status", "Show an edge or a cloud with its newest jobs, or one job."),
     ("cancel", "control:cancel", "Stop a job and all work on it."),
     ("requeue", "control:requeue", "Let a failed or cancelled job go again at its cloud."),
+    ("distrusted", "control:distrusted", "List edges whose partials a cloud does not take, or forgive one."),
     ("top", "top:top", "Show edges and clouds live in the terminal."),
     ("prove", "local:prove", "Prove a circom circuit on this machine, without any service."),
     ("verify", "local:verify", "Verify a proof in snarkjs's format."),

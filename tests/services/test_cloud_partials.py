@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,6 +172,11 @@ def test_an_edge_is_known_by_session_and_by_certificate() -> None:
     assert book.trusts(SECOND, "spiffe://d/edge/two")
     book.add(Distrust(SECOND, "", "two", JOB, 0, (2,), 3))
     assert book.trusts(b"u" * 16, "")
+    assert book.called("") == book.called("nobody") == []
+    assert book.called("spiffe://d/edge/one") == book.called(first.fingerprint) == [first]
+    book.forgive(FIRST)
+    assert book.trusts(FIRST, "spiffe://d/edge/one")
+    book.add(first)
     again = TrustBook()
     again.load(book.records())
     assert [r.since_nanos for r in again.records()] == [3, 7]
@@ -236,7 +242,7 @@ def test_stores_keep_whom_not_to_trust_and_what_came_with_partials(place: Place)
     assert store.distrusted() == []
     job = cloud.machine.jobs[JOB]
     store.write([*db.job_writes(job), db.distrust_write(record), db.distrust_write(earlier)])
-    store.write([db.distrust_write(record)])
+    store.write([db.distrust_write(record), db.distrust_write(replace(record, session_id=b"u" * 16, forgiven_nanos=9))])
     store.close()
     store = place.open()
     assert store.distrusted() == [earlier, record]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from edge_support import EdgeStubs, Sample, cutting_proxy, edge_config, make, ru
 
 from cloud.service import CloudServer
 from edge.daemon import EdgeDaemon
+from hybrid_prover import NotFoundError, ProverClient
+from hybrid_prover.cli.main import run as command
 from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
 from prover_core.backend import Backend, select
 from prover_core.circuit import Circuit
@@ -22,6 +26,8 @@ from prover_core.groth16.setup import G1, G2
 SPLIT = common_pb2.PLACEMENT_SPLIT
 STEPS = 8_000
 RATE = 400_000
+NEW = itertools.count(1000)
+"""Inputs that no job has had."""
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,16 +70,19 @@ async def site(folder: Path, sample: Sample, *, rate: int = RATE) -> AsyncIterat
         config = edge_config(folder / "edge", proxy.address, chunk_wires=512, workers=1)
         async with running_edge(config) as (edge, stubs):
             await stubs.register(sample)
-            await learn(stubs, sample, x=1)  # the key reaches the cloud at full speed
+            await learn(edge, stubs, sample)  # the key reaches the cloud at full speed
             proxy.rate = rate
-            await learn(stubs, sample, x=2)
+            await learn(edge, stubs, sample)
             yield Site(cloud, edge, stubs)
 
 
-async def learn(stubs: EdgeStubs, sample: Sample, x: int) -> None:
+async def learn(edge: EdgeDaemon, stubs: EdgeStubs, sample: Sample) -> None:
     """Has the edge measure what it decides by: the uplink as it is now, and its own sums."""
-    warm = await stubs.submit(sample.segment(a=1, x=x), placement=SPLIT)
+    warm = await stubs.submit(sample.segment(a=1, x=next(NEW)), placement=SPLIT)
     assert (await stubs.ended(warm.job_id)).state == job_pb2.JOB_STATE_DONE
+    async with asyncio.timeout(60):
+        while sample.digest not in edge.core.machine.partial_nanos:
+            await asyncio.sleep(0.02)
 
 
 async def run(at: Site, sample: Sample, backend: Backend, x: int, segments: int = 2) -> tuple[bytes, job_pb2.Job]:
@@ -130,7 +139,7 @@ def lie(at: Site, points: bytes) -> None:
     "points", [Partial(G1, G1, G2, G1).to_bytes(), b"\x01" * 320], ids=["wrong points", "no points at all"]
 )
 async def test_a_lying_edge_is_caught_its_jobs_succeed_and_it_is_trusted_no_more(
-    tmp_path: Path, sample: Sample, backend: Backend, points: bytes
+    tmp_path: Path, sample: Sample, backend: Backend, points: bytes, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with site(tmp_path, sample) as at:
         lie(at, points)
@@ -149,6 +158,19 @@ async def test_a_lying_edge_is_caught_its_jobs_succeed_and_it_is_trusted_no_more
         assert [r.session_id for r in at.cloud.aggregator.machine.trust.records()] == [session]
         _, job = await run(at, sample, backend, x=7)
         assert partials(job) == 0
+        async with ProverClient(at.cloud.target) as operator:
+            (listed,) = await operator.distrusted_edges()
+            assert (listed.name, listed.job.raw) == ("edge", job_id)
+            capsys.readouterr()
+            assert await asyncio.to_thread(command, ["distrusted", "--target", at.cloud.target, "--json"]) == 0
+            assert listed.fingerprint in capsys.readouterr().out
+            with pytest.raises(NotFoundError):
+                await operator.forgive_edge("nobody")
+            assert await operator.forgive_edge(listed.fingerprint) == [listed]
+            assert await operator.distrusted_edges() == []
+    async with site(tmp_path, sample) as at:
+        assert at.cloud.aggregator.machine.trust.records() == []
+        assert at.edge.core.machine.trusted_with_partials
 
 
 async def test_a_cloud_that_is_started_again_uses_the_partials_it_has(
@@ -158,11 +180,11 @@ async def test_a_cloud_that_is_started_again_uses_the_partials_it_has(
         port = first.port
         async with cutting_proxy(first.target) as proxy:
             config = edge_config(tmp_path / "edge", proxy.address, chunk_wires=512, workers=1)
-            async with running_edge(config) as (_, stubs):
+            async with running_edge(config) as (edge, stubs):
                 await stubs.register(sample)
-                await learn(stubs, sample, x=1)
+                await learn(edge, stubs, sample)
                 proxy.rate = RATE
-                await learn(stubs, sample, x=2)
+                await learn(edge, stubs, sample)
                 sent = await stubs.submit(sample.segment(a=1, x=8), sample.segment(a=2, x=8), placement=SPLIT)
                 await stubs.until(sent.job_id, lambda job: partials(job) >= 3)
                 await first.stop()

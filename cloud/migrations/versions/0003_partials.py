@@ -20,4 +20,5 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer, nullable=False),
         sa.Column("sequences", sa.Text, nullable=False),
         sa.Column("since_nanos", sa.BigInteger, nullable=False),
+        sa.Column("forgiven_nanos", sa.BigInteger, nullable=False),
     )
