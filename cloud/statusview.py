@@ -58,10 +58,11 @@ def samples(cloud: Aggregator) -> Samples:
 
 
 def service_status(cloud: Aggregator, asked: int, caller: Principal) -> status_pb2.ServiceStatus:
-    """What GetStatus answers, to operators with at most `asked` running jobs; O(segments of running jobs)."""
+    """What GetStatus answers, with at most `asked` running jobs of the caller's; O(segments of running jobs)."""
     jobs, segments = _counts(cloud)
     load, observer = cloud.load(), cloud.observer
-    running = sorted((j for j in cloud.machine.jobs.values() if j.state == RUNNING), key=lambda j: j.accepted_nanos)
+    running = [j for j in cloud.machine.jobs.values() if j.state == RUNNING and caller.owns({j.client})]
+    running.sort(key=lambda j: j.accepted_nanos)
     return status_pb2.ServiceStatus(
         tier=status_pb2.TIER_CLOUD,
         software_version=hybrid_prover.__version__,
@@ -90,7 +91,7 @@ def service_status(cloud: Aggregator, asked: int, caller: Principal) -> status_p
         backlog_limit_bytes=cloud.config.backlog_bytes,
         running=[
             job_summary(j.job_id, j.name, j.placement, j.accepted_nanos, (s.state for s in j.segments))
-            for j in running[: jobs_told(asked) if caller.operates else 0]
+            for j in running[: jobs_told(asked)]
         ],
         loop_lag_seconds=observer.metrics.lag.summary("").p95,
     )
