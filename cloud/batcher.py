@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,10 +14,12 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import common_pb2
 from prover_core.backend import Backend
-from prover_core.groth16 import verify_batch
+from prover_core.errors import ProverError, VerificationError
+from prover_core.groth16 import Proof, VerificationKey, verify, verify_batch
+from prover_core.groth16.sums import MakesProofSums
 from prover_core.types import Digest
 
-from .errors import status_of
+from .errors import WireError, status_of
 from .keys import KeyCache
 from .model import CircuitInfo, SegmentKey
 from .policy import BatchPolicy, ClosedBatch
@@ -139,13 +142,33 @@ class Batcher:
         )
         self._on_checked(outcome)
 
+    def _bad(self, key: VerificationKey, leaves: list[tuple[common_pb2.LeafProof, int]]) -> set[int]:
+        """Who is bad, beyond doubt: what a batch says against a proof, or cannot be told, is checked one by one."""
+        items: dict[int, tuple[Proof, list[int]]] = {}
+        bad = set(range(len(leaves)))
+        for i, (leaf, n_public) in enumerate(leaves):
+            with contextlib.suppress(WireError):
+                items[i] = parse_leaf(leaf, n_public, "leaf")
+        order = list(items)
+        try:
+            doubted = [order[i] for i in verify_batch(key, list(items.values()), self._backend)] if items else []
+        except ProverError as e:
+            log.warning("batch_verified_one_by_one", members=len(items), exc_info=e)
+            doubted = order
+        referee = self._backend.cpu if isinstance(self._backend, MakesProofSums) else self._backend
+        bad -= set(order) - set(doubted)
+        for i in doubted:
+            with contextlib.suppress(VerificationError):
+                verify(key, *items[i], referee)
+                bad.discard(i)
+        return bad
+
     def _verify(
         self, batch: ClosedBatch, members: list[tuple[SegmentKey, CircuitInfo, common_pb2.LeafProof, int]]
     ) -> Outcome:
         start_unix, start = time.time_ns(), time.perf_counter_ns()
         key = self._keys.verification_key(batch.key)
-        items = [parse_leaf(leaf, circuit.n_public, f"segments[{k[1]}]") for k, circuit, leaf, _ in members]
-        bad = set(verify_batch(key, items, self._backend))
+        bad = self._bad(key, [(leaf, circuit.n_public) for _, circuit, leaf, _ in members])
         timing = common_pb2.PhaseTiming(
             phase="verify", start_unix_nanos=start_unix, duration_nanos=time.perf_counter_ns() - start
         )

@@ -14,6 +14,8 @@ import pytest
 from store_book import Place, fail, make_job, prove
 
 from cloud import store as db
+from cloud.attempts import Attempt, Outcome
+from cloud.errors import make_status
 from cloud.model import JOB_CANCELLED, JOB_DONE, JOB_FAILED, PROVED, QUEUED, RUNNING, VERIFIED, Job, job_view
 from hybrid_prover.v1 import circuit_pb2, common_pb2
 
@@ -58,6 +60,31 @@ def test_what_is_written_is_there_after_reopening(place: Place) -> None:
     assert store.load_batch(batch.batch_id) == batch
     assert store.load_job(b"k" * 32) is None
     assert store.load_batch(b"k" * 32) is None
+    store.close()
+
+
+def test_attempts_of_the_present_run_and_the_last_lease_come_back(place: Place) -> None:
+    job = make_job(b"j", 2)
+    store = place.open()
+    segment = job.segments[1]
+    store.write(db.job_writes(job))
+    for number, outcome in enumerate(Outcome):
+        error = make_status(13, "the device erred", reason="BACKEND_FAILED")
+        segment.attempts.append(Attempt(outcome, b"w" * 16, f"worker {number}", error, number))
+        store.write([db.attempt_write(job, segment)])
+    segment.attempts.append(Attempt(Outcome.LOST, b"w" * 16, "lost", None, 9))
+    segment.lease_worker, segment.lease_token = b"w" * 16, (7 << 32) + 1
+    store.write([db.attempt_write(job, segment), db.lease_write(job, segment)])
+    read = store.load_job(job.job_id)
+    assert read is not None
+    assert read.segments[1].attempts == segment.attempts
+    assert (read.segments[1].lease_worker, read.segments[1].lease_token) == (b"w" * 16, (7 << 32) + 1)
+    assert read.segments[0].attempts == []
+    job.run, job.submission = 1, 2**63 - 1
+    store.write([db.state_write(job)])
+    read = store.load_job(job.job_id)
+    assert read is not None
+    assert (read.run, read.submission, read.segments[1].attempts) == (1, 2**63 - 1, [])
     store.close()
 
 
