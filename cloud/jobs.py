@@ -233,13 +233,14 @@ class JobBook:
 
         So are the logs of a job of which a segment was quarantined: it can go again without its edge.
         """
-        out: list[m.Instruction] = []
-        for segment in job.segments:
-            if segment.state in OPEN_STATES or segment.state == PROVING or segment.state in also:
-                segment.state = CANCELLED
-                key = (job.job_id, segment.index)
-                out += [m.SaveSegment(job, segment), *self._let_go(segment)]
-                out.append(m.Stop(key) if job.logs_kept else m.Discard(key))
+        ending = [s for s in job.segments if s.state in OPEN_STATES or s.state == PROVING or s.state in also]
+        # Work stops before anything is saved; logs go when it is.
+        out: list[m.Instruction] = [m.Stop((job.job_id, s.index)) for s in ending]
+        for segment in ending:
+            segment.state = CANCELLED
+            out += [m.SaveSegment(job, segment), *self._let_go(segment)]
+            if not job.logs_kept:
+                out.append(m.Discard((job.job_id, segment.index)))
         job.state, job.error, job.ended_nanos = state, error, now
         job.revision += 1
         out.append(m.SaveState(job))
