@@ -130,8 +130,8 @@ def unreachable(target: str, why: str) -> RenderableType:
 def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
     t = status.totals
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
+    table.add_column(style="bold", no_wrap=True, min_width=10)
+    table.add_column(no_wrap=True, overflow="ellipsis")
     if status.device:
         table.add_row("device", f"{status.backend}: {escape(status.device)}")
     ended = f"{t.jobs_done} done, {t.jobs_failed} failed, {t.jobs_cancelled} cancelled"
@@ -153,6 +153,8 @@ def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
         table.add_row("uplink", Text.assemble(state, f" to {status.uplink.cloud}{credit}"))
     if trouble := _trouble(status):
         table.add_row("trouble", Text(trouble, style="yellow"))
+    if status.loop_lag > 0.1:
+        table.add_row("event loop", Text(f"late by {seconds(status.loop_lag)}", style="yellow"))
     return table
 
 
@@ -170,16 +172,13 @@ def _trouble(status: ServiceStatus) -> str:
     t = status.totals
     faults = "device faults" if status.tier == "cloud" else "leaf proofs refused"
     counted = (
+        (t.quarantined, "segments quarantined"),
+        (t.faults, faults),
+        (t.worker_losses, "workers lost"),
         (t.refused, "messages refused"),
         (t.reconnects, "reconnects"),
-        (t.worker_losses, "workers lost"),
-        (t.faults, faults),
-        (t.quarantined, "segments quarantined"),
     )
-    told = [f"{count} {what}" for count, what in counted if count]
-    if status.loop_lag > 0.1:
-        told.append(f"event loop late by {seconds(status.loop_lag)}")
-    return ", ".join(told)
+    return ", ".join(f"{count} {what}" for count, what in counted if count)
 
 
 def _stages(status: ServiceStatus) -> RenderableType:
@@ -193,16 +192,16 @@ def _stages(status: ServiceStatus) -> RenderableType:
         title="Where the time of segments goes",
         title_justify="left",
     )
-    table.add_column("stage")
-    table.add_column("")
+    table.add_column("stage", no_wrap=True, min_width=10)
+    table.add_column("", no_wrap=True, min_width=8)
     for head in ("median", "95 %", "longest"):
-        table.add_column(head, justify="right")
-    table.add_column("count", justify="right")
-    table.add_column("share of all time", no_wrap=True)
+        table.add_column(head, justify="right", no_wrap=True, min_width=7)
+    table.add_column("count", justify="right", no_wrap=True, min_width=5)
+    table.add_column("share", no_wrap=True)
     for s in status.stages:
         style = KIND_STYLE.get(s.kind, "")
         recent = (seconds(s.p50), seconds(s.p95), seconds(s.longest)) if s.recent else ("-", "-", "-")
-        share = Text.assemble(bar(s.seconds, whole, 16, style), f" {s.seconds / whole:4.0%}")
+        share = Text.assemble(bar(s.seconds, whole, 8, style), f" {s.seconds / whole:4.0%}")
         table.add_row(s.name, Text(s.kind, style=style), *recent, f"{s.count:,}", share)
     return Group(table, _waiting_and_work(status.stages))
 
@@ -221,9 +220,9 @@ def _waiting_and_work(stages: tuple[Stage, ...]) -> Text:
 def _workers(workers: tuple[Worker, ...], rows: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Workers", title_justify="left")
     table.add_column("worker", no_wrap=True)
-    table.add_column("state")
-    table.add_column("segments", justify="right")
-    table.add_column("wires/s", justify="right")
+    table.add_column("state", no_wrap=True)
+    table.add_column("segments", justify="right", no_wrap=True)
+    table.add_column("wires/s", justify="right", no_wrap=True)
     for w in workers[:rows]:
         state = Text("connected", style="green") if w.connected else Text("away", style="yellow")
         speed = f"{w.wires_per_second:,.0f}" if w.wires_per_second else "-"
@@ -237,9 +236,9 @@ def _sessions(sessions: tuple[EdgeSession, ...], rows: int) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Edges", title_justify="left")
     table.add_column("edge", no_wrap=True)
     table.add_column("session", no_wrap=True)
-    table.add_column("state")
-    table.add_column("credit", justify="right")
-    table.add_column("in flight", justify="right")
+    table.add_column("state", no_wrap=True)
+    table.add_column("credit", justify="right", no_wrap=True)
+    table.add_column("in flight", justify="right", no_wrap=True)
     for s in sessions[:rows]:
         state = Text("connected", style="green") if s.connected else Text("away", style="yellow")
         name = escape(s.edge_name[:32]) or "-"
@@ -253,7 +252,7 @@ def _jobs(status: ServiceStatus, rows: int) -> RenderableType:
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, title="Running jobs, oldest first", title_justify="left"
     )
-    table.add_column("job", no_wrap=True)
+    table.add_column("job", no_wrap=True, min_width=12)
     table.add_column("name", no_wrap=True, max_width=24)
     table.add_column("placement", no_wrap=True, min_width=9)
     table.add_column("age", justify="right", no_wrap=True, min_width=8)
