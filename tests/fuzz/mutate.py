@@ -12,7 +12,7 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from hybrid_prover.v1 import uplink_pb2
-from prover_core.formats.chunk import chunk_digest
+from prover_core.formats.chunk import chunk_digest, partial_digest
 from prover_core.types import Q, R
 
 Mutate = Callable[[bytes, int], bytes]
@@ -180,6 +180,8 @@ def _message(raw: bytes, draw: random.Random) -> bytes:
         c = request.chunk
         place = (c.segment, c.sequence, c.wire_offset, c.wire_count, c.encoding)
         c.digest = chunk_digest(c.job_id, *place, c.payload)
+        if c.HasField("partial"):
+            c.partial.digest = partial_digest(c.digest, c.partial.points)
     return bytes(request.SerializeToString())
 
 

@@ -17,13 +17,13 @@ from groth16_samples import horner, horner_witness, write_known_ptau
 
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.circuit import Circuit, compile_circuit
-from prover_core.formats.chunk import chunk_digest, encode_chunk
+from prover_core.formats.chunk import chunk_digest, encode_chunk, partial_digest
 from prover_core.formats.r1cs import write_r1cs
 from prover_core.formats.snarkjs_json import proof_json, public_json, verification_key_json
 from prover_core.formats.tape import write_tape
 from prover_core.formats.wtns import write_wtns
 from prover_core.formats.zkey import write_zkey
-from prover_core.groth16 import Proof, prove, setup
+from prover_core.groth16 import Partial, Proof, partial_of, prove, setup
 from prover_core.native import CpuBackend
 from prover_core.types import FrVector, R
 
@@ -59,18 +59,24 @@ def _square(c: Circuit) -> None:
     c.output("y", x[0] * x[1] + a)
 
 
-def _conversation(wires: int, publics: list[int], proof: Proof) -> bytes:
-    """Messages of one edge, each after its length (u16): a cloud job of two chunks, then a private one."""
+def _conversation(wires: int, publics: list[int], proof: Proof, partial: Partial | None = None) -> bytes:
+    """Messages of one edge, each after its length (u16): a job of two chunks, then a private one.
+
+    The first is a split job whose chunks carry this partial, or a cloud job.
+    """
     values = FrVector.from_ints(list(range(wires)))
     half = wires // 2
     messages = [uplink_pb2.UplinkRequest(hello=uplink_pb2.Hello(session_id=bytes(16), protocol_version=1))]
-    for job, placement in ((b"c" * 32, 1), (b"p" * 32, 3)):
+    for job, placement in ((b"c" * 32, 2 if partial else 1), (b"p" * 32, 3)):
         opened = uplink_pb2.OpenJob(job_id=job, placement=placement, circuits=[CIRCUIT])
         messages.append(uplink_pb2.UplinkRequest(open_job=opened))
     for k, part in enumerate((values[:half], values[half:])):
         chunk = uplink_pb2.Chunk(job_id=b"c" * 32, sequence=k, wire_offset=k * half, wire_count=len(part), encoding=1)
         chunk.payload = encode_chunk(part)
         chunk.digest = chunk_digest(chunk.job_id, 0, k, chunk.wire_offset, chunk.wire_count, 1, chunk.payload)
+        if partial is not None:
+            chunk.partial.points = partial.to_bytes()
+            chunk.partial.digest = partial_digest(chunk.digest, chunk.partial.points)
         messages.append(uplink_pb2.UplinkRequest(chunk=chunk))
     end = uplink_pb2.SegmentEnd(job_id=b"c" * 32, chunk_count=2)
     messages.append(uplink_pb2.UplinkRequest(segment_end=end))
@@ -91,6 +97,7 @@ def make_seeds() -> dict[str, list[bytes]]:
     witness = FrVector.from_ints(horner_witness(STEPS, 3, INPUTS))
     key = setup(r1cs, backend=backend, entropy=bytes(32))
     proof = prove(key, witness, backend, bytes(32))
+    partial = partial_of(key, 0, witness, backend)
     vk = key.verification_key
     publics = witness.to_ints()[1 : key.n_public + 1]
     with TemporaryDirectory() as name:
@@ -114,6 +121,7 @@ def make_seeds() -> dict[str, list[bytes]]:
             struct.pack("<BI", 1, len(values)) + encode_chunk(values)
             for values in (mixed, witness, FrVector(np.zeros((9, 4), dtype=np.uint64)))
         ],
-        "uplink": [_conversation(len(witness), publics, proof)],
+        "uplink": [_conversation(len(witness), publics, proof, given) for given in (None, partial)],
+        "partial": [partial.to_bytes(), bytes(320)],
         "leaf": [proof.to_bytes() + b"".join(p.to_bytes(32, "big") for p in publics)],
     }

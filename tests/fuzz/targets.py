@@ -25,7 +25,7 @@ from prover_core.formats.r1cs import read_r1cs, read_wire_labels
 from prover_core.formats.tape import read_tape
 from prover_core.formats.wtns import read_wtns
 from prover_core.formats.zkey import read_zkey, read_zkey_verification_key
-from prover_core.groth16 import prove, verify
+from prover_core.groth16 import Partial, prove, verify
 from prover_core.native import CpuBackend
 from prover_core.types import FrVector
 from prover_core.witness import TapeProgram, WasmProgram
@@ -123,6 +123,10 @@ def leaf(data: bytes) -> None:
     assert found.to_bytes() + b"".join(p.to_bytes(32, "big") for p in publics) == data
 
 
+def partial(data: bytes) -> None:
+    assert Partial.from_bytes(data, _BACKEND).to_bytes() == data, "every partial has one encoding"
+
+
 def uplink(data: bytes) -> None:
     sessions = Sessions(1 << 16, 1 << 12, 1 << 20, 10)
     machine = Machine(sessions, max_chunk_bytes=1 << 12, max_segments=8, backlog_bytes=1 << 20)
@@ -146,7 +150,8 @@ _NO_PROOF: Final = snarkjs_json.read_proof(
 )
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
-    t.__name__: t for t in (r1cs, wtns, zkey, ptau, tape, proof, public, vkey, inputs, wasm, chunk, leaf, uplink)
+    t.__name__: t
+    for t in (r1cs, wtns, zkey, ptau, tape, proof, public, vkey, inputs, wasm, chunk, leaf, partial, uplink)
 }
 
 
