@@ -24,14 +24,15 @@ from prover_core.errors import FormatError
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 3
-"""1 had no public signals, 2 no clients."""
+SCHEMA_VERSION = 4
+"""1 had no public signals, 2 no clients, 3 no word of partials."""
 _ADDED = {
     1: ("ALTER TABLE segments ADD COLUMN publics BLOB",),
     2: (
         "ALTER TABLE jobs ADD COLUMN client VARCHAR NOT NULL DEFAULT ''",
         "ALTER TABLE jobs ADD COLUMN clients VARCHAR NOT NULL DEFAULT '[]'",
     ),
+    3: ("ALTER TABLE segments ADD COLUMN partials VARCHAR NOT NULL DEFAULT '[[],0]'",),
 }
 """What brings each version to the next. Public signals that are missing are made again."""
 
@@ -83,6 +84,7 @@ _segments = sa.Table(
     sa.Column("failure", sa.LargeBinary),
     sa.Column("inputs", sa.LargeBinary),
     sa.Column("publics", sa.LargeBinary),
+    sa.Column("partials", sa.String, nullable=False),  # JSON: chunks sent with one, and how many were late
 )
 
 
@@ -313,6 +315,7 @@ def segment_row(job_id: bytes, s: Segment) -> dict[str, Any]:
         "timings": json.dumps([[t.phase, t.start, t.duration] for t in s.timings.values()]),
         "failure": _failure_blob(s.failure),
         "publics": s.publics,
+        "partials": json.dumps([sorted(s.partials_sent), s.partials_late], separators=(",", ":")),
     }
 
 
@@ -330,6 +333,7 @@ def _failure(blob: bytes | None) -> Failure | None:
 
 
 def _segment(row: Any) -> Segment:
+    sent, late = json.loads(row.partials)
     return Segment(
         row.index,
         row.circuit,
@@ -342,6 +346,8 @@ def _segment(row: Any) -> Segment:
         chunk_count=row.chunk_count,
         crashes=row.crashes,
         wires_acked=row.wires_acked,
+        partials_sent=set(sent),
+        partials_late=late,
     )
 
 

@@ -48,7 +48,8 @@ def segment_message(s: Segment) -> job_pb2.SegmentStatus:
 
 def partial_use(s: Segment) -> job_pb2.PartialUse:
     """How many chunks of a segment of a split job have left, and with how many partials."""
-    return job_pb2.PartialUse(chunks=s.cursor, partials=len(s.partials_sent), late=s.partials_late)
+    left = s.chunk_count if s.state.ended and s.chunk_count is not None else s.cursor
+    return job_pb2.PartialUse(chunks=left, partials=len(s.partials_sent), late=s.partials_late)
 
 
 def job_message(job: Job) -> job_pb2.Job:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from edge_book import CIRCUIT, connect, machine, of_kind, open_job, plan, sent
@@ -14,9 +15,10 @@ from edge import policy
 from edge.instructions import Instruction, MakePartial, SendChunk, WarmPartials
 from edge.linkmeter import LinkMeter
 from edge.machine import EdgeMachine
-from edge.model import Code, Failure, JobPlan, Placement, SegmentPlan
+from edge.model import Code, Failure, JobPlan, Placement, Segment, SegmentPlan, SegmentState
 from edge.partials import MAX_FAILURES
 from edge.policy import PARTIAL_MARGIN, SECOND, Waiting, chunk_for_partial, send_window
+from edge.spool import Spool, segment_row
 from edge.views import job_message
 
 KEY = (b"\x01" * 32, 0)
@@ -272,6 +274,22 @@ def test_a_partial_goes_with_its_chunk_and_is_counted() -> None:
     use = job_message(m.jobs[job.job_id]).segments[0].partials
     assert (use.chunks, use.partials, use.late) == (6, 1, 0)
     assert m.jobs[job.job_id].segments[0].timings["partials"].duration == MS
+
+
+def test_what_went_with_partials_outlives_the_edge(tmp_path: Path) -> None:
+    plan = JobPlan(b"\x01" * 32, "job", Placement.SPLIT, (SegmentPlan(CIRCUIT, 300),), (), 100)
+    proved = Segment(0, CIRCUIT, 300, SegmentState.VERIFIED, chunk_count=3, partials_sent={2, 1}, partials_late=1)
+    spool = Spool(tmp_path)
+    spool.add_job(plan, [b"inputs"], 1)
+    spool.save_segment(segment_row(plan.job_id, proved))
+    spool.commit()
+    spool.close()
+    spool = Spool(tmp_path)
+    ((job, _),) = spool.jobs()
+    spool.close()
+    assert job.segments[0].partials_sent == {1, 2}
+    use = job_message(job).segments[0].partials
+    assert (use.chunks, use.partials, use.late) == (3, 2, 1)
 
 
 def test_a_partial_that_comes_late_is_counted_and_holds_nothing_up() -> None:
