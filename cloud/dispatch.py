@@ -43,7 +43,7 @@ from .witnesslog import diagnose, read_publics
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
-_COMPUTE = frozenset({"accumulate", "finish"})
+_COMPUTE = frozenset({"accumulate", "quotient", "finish"})
 
 
 class Owner(Protocol):

@@ -70,6 +70,7 @@ class _Work:
     begun_nanos: int = 0
     accumulate_nanos: int = 0
     finish_started_nanos: int = 0
+    quotient_nanos: int = 0
     finish_nanos: int = 0
     partials: dict[int, int] = field(default_factory=dict)
     """Sequence numbers of the chunks whose partials were used, by their first wire."""
@@ -87,7 +88,9 @@ class _Work:
             ("accumulate", self.begun_nanos, self.accumulate_nanos),
         ]
         if self.finish_started_nanos:
-            spans.append(("finish", self.finish_started_nanos, self.finish_nanos))
+            rest = self.finish_started_nanos + self.quotient_nanos
+            spans.append(("quotient", self.finish_started_nanos, self.quotient_nanos))
+            spans.append(("finish", rest, self.finish_nanos - self.quotient_nanos))
         return tuple(
             common_pb2.PhaseTiming(phase=phase, start_unix_nanos=start, duration_nanos=taken)
             for phase, start, taken in spans
@@ -314,7 +317,7 @@ class Executor:
             return None
         work.finish_started_nanos, start = time.time_ns(), time.perf_counter_ns()
         proof = work.prover.finish()
-        work.finish_nanos = time.perf_counter_ns() - start
+        work.finish_nanos, work.quotient_nanos = time.perf_counter_ns() - start, work.prover.quotient_nanos
         return wire_leaf(proof, work.prover.publics)
 
     def _partial(self, work: _Work, record: Record) -> Partial | None:

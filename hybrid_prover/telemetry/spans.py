@@ -1,7 +1,7 @@
 """Spans of a job, as plain values: both daemons derive the same ids from the job's id, so that they write one trace.
 
     job (edge) ─ segment (edge) ─ edge_queue · witness · upload · prove
-               │      └─ segment (cloud) ─ upload · queue · accumulate · finish · batch · verify
+               │      └─ segment (cloud) ─ upload · queue · accumulate · quotient · finish · batch · verify
                └─ job (cloud)
 
 Ids are hashes, so that a span told twice (after a restart) is the same span. Times are those that the stages measured,

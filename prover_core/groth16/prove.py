@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from typing import Final
 
 import numpy as np
@@ -44,7 +45,12 @@ class _Stop:
 
     told = False
 
+    def __init__(self) -> None:
+        self.marks: list[int] = []
+        """When each step of `finish` began (the quotient, the sum over it, the other sums), where it has such steps."""
+
     def check(self) -> None:
+        self.marks.append(time.perf_counter_ns())
         if self.told:
             raise StoppedError("the proof was given up before it was finished")
 
@@ -151,6 +157,12 @@ class StreamingProver:
             except VerificationError as again:
                 return self._second_proof(witness, r, s, self._blame(witness), again)
         return proof
+
+    @property
+    def quotient_nanos(self) -> int:
+        """How much of `finish` went into the quotient; 0 where the backend sums a proof as a whole."""
+        marks = self._stop.marks
+        return marks[1] - marks[0] if len(marks) > 1 else 0
 
     def cancel(self) -> None:
         """Nobody wants the proof any more: `finish` stops before its next long step. From any thread."""

@@ -191,7 +191,8 @@ async def test_status_tells_what_the_metrics_tell(tmp_path: Path, sample: Sample
             answer = await status_pb2_grpc.StatusServiceStub(channel).GetStatus(status_pb2.GetStatusRequest())
         cloud = answer.status
         assert cloud.tier == status_pb2.TIER_CLOUD
-        assert [s.stage for s in cloud.stages] == ["upload", "queue", "accumulate", "finish", "batch", "verify"]
+        stages = ["upload", "queue", "accumulate", "quotient", "finish", "batch", "verify"]
+        assert [s.stage for s in cloud.stages] == stages
         waits = {s.stage: s for s in cloud.stages if s.kind == status_pb2.STAGE_KIND_WAIT}
         assert set(waits) == {"queue", "batch"}
         assert all(s.recent == s.count == 2 and s.p50 <= s.p95 <= s.longest for s in waits.values())

@@ -27,7 +27,7 @@ from hybrid_prover.v1 import job_pb2
 from prover_core.backend import Backend
 
 JOB = bytes(range(1, 33))
-CLOUD_STAGES = {"upload", "queue", "accumulate", "finish", "batch", "verify"}
+CLOUD_STAGES = {"upload", "queue", "accumulate", "quotient", "finish", "batch", "verify"}
 EDGE_STAGES = {"edge_queue", "witness", "upload"}
 
 
