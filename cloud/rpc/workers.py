@@ -8,7 +8,9 @@ import grpc
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import worker_pb2, worker_pb2_grpc
+from prover_core.types import Digest
 
 from ..aggregator import Aggregator
 from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, WireError, refuse, status_of
@@ -85,4 +87,7 @@ def _checked(request: worker_pb2.WorkRequest) -> worker_pb2.Enlist:
         )
     if not 1 <= enlist.slots <= MAX_SLOTS:
         raise refuse(INVALID_ARGUMENT, f"a worker has 1 to {MAX_SLOTS} slots", reason="SLOTS", field="enlist.slots")
+    # Bound to the certificate: nobody takes another worker's leases over by its id.
+    identity = current().worker.encode()
+    enlist.worker_id = Digest.of(b"hybrid-prover worker 1", identity, enlist.worker_id).raw[:16]
     return enlist
