@@ -178,6 +178,9 @@ class EdgeCore:
             self._keep_fresh(plan.job_id, blobs)
             self.observer.accepted(plan)
             self.apply(self.machine.submit(plan, accepted))
+            if known is not None and known.state is JobState.FAILED:
+                for earlier in sorted(known.clients):
+                    await self._wanted_by(self.machine.jobs[plan.job_id], earlier)
         return plan.job_id, True
 
     async def _clear(self, job_id: bytes) -> None:
