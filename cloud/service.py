@@ -19,6 +19,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.v1 import (
     circuit_pb2,
     circuit_pb2_grpc,
@@ -85,7 +86,7 @@ class CloudServer:
         """Resumes what the store holds, then listens. `InvalidInputError` names a taken port or a bad setting."""
         limit = self.config.max_message_bytes
         server = grpc.aio.server(
-            interceptors=[make_guard(self.config)],
+            interceptors=[CallMeter(self.aggregator.observer.metrics), make_guard(self.config)],
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.so_reuseport", 0),

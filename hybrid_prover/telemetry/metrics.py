@@ -151,6 +151,8 @@ class DaemonMetrics:
         self.transfer_seconds = self.seconds(
             "transfer_seconds", "Time from a segment's first chunk to its last.", "stage", "placement"
         )
+        self.calls = self.counter("calls", "Calls of the gRPC services, refused ones included.", "method", "code")
+        self.call_seconds = self.seconds("call_seconds", "How long calls took that have one answer.", "method")
         self.loop_lag = self.histogram(
             "event_loop_lag_seconds", "How late the event loop's timers are.", buckets=WRITE_SECONDS
         )
