@@ -243,13 +243,13 @@ class Dispatcher:
         """What a worker blames on the witness is looked at here: a worker that errs must not fail a job."""
         error, verdict = failed.error, Verdict.ERROR
         task = self.book.tasks[key]
-        if error.code in (INVALID_ARGUMENT, FAILED_PRECONDITION) and task.complete:
+        if error.code in (INVALID_ARGUMENT, FAILED_PRECONDITION):
             try:
                 found = await asyncio.to_thread(self._diagnose, key, task.circuit)
             except (ProverError, OSError) as e:
                 log.warning("diagnosis_failed", job_id=key[0].hex(), segment=key[1], exc_info=e)
             else:
-                verdict = Verdict.CLAIM
+                verdict = Verdict.CLAIM if task.complete else Verdict.ERROR
                 if found is not None:
                     verdict = Verdict.ERROR if isinstance(found, BackendError) else Verdict.FAULT
                     error = status_of(found, prefix=f"segments[{key[1]}]")

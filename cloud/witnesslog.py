@@ -47,17 +47,24 @@ def read_publics(root: Path, key: SegmentKey, n_public: int) -> list[int] | None
 def diagnose(
     root: Path, key: SegmentKey, circuit: CircuitInfo, r1cs: R1cs | None, backend: Backend
 ) -> ProverError | None:
-    """Why a whole witness cannot be proved, read anew: a chunk that is none (`FormatError`), a broken constraint, or
-    the device (`BackendError`). None where no R1CS is kept and the chunks are well formed. O(witness + constraints)."""
+    """Why a witness cannot be proved, read anew: a chunk that is none (`FormatError`), a broken constraint, or the
+    device (`BackendError`). None where no R1CS is kept, or the witness is not whole, and the chunks are well formed.
+
+    O(witness + constraints).
+    """
     witness = np.zeros((circuit.wires, 4), dtype=np.uint64)
     reader = ChunkLogReader(log_path(root, key))
+    wires = 0
     try:
         while (record := reader.next()) is not None:
+            wires += record.wire_count
             witness[record.wire_offset : record.wire_offset + record.wire_count] = decode(record).limbs
     except FormatError as e:
         return e
     finally:
         reader.close()
+    if wires < circuit.wires:
+        return None
     if witness[0].tolist() != [1, 0, 0, 0]:
         return UnsatisfiedError("wire 0 of the witness is not one", field="witness")
     if r1cs is None:
