@@ -233,7 +233,8 @@ class Executor:
             leaf: common_pb2.LeafProof | None = None
             error: status_pb2.Status | None = None
             try:
-                leaf = self._step(work)
+                with structlog.contextvars.bound_contextvars(job_id=work.key[0].hex(), segment=work.key[1]):
+                    leaf = self._step(work)
             except Exception as e:
                 error = self._explain(work, e)
             if work.prover is not None:

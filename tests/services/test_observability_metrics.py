@@ -7,6 +7,7 @@ import json
 import math
 import subprocess
 import sys
+import threading
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,8 @@ from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from cloud.config import CloudConfig
+from cloud.executor import Executor
+from cloud.model import CircuitInfo
 from cloud.service import CloudServer
 from edge.daemon import EdgeDaemon
 from hybrid_prover.telemetry.certificates import Expiries
@@ -29,7 +32,7 @@ from hybrid_prover.telemetry.metrics import DaemonMetrics, Sampled
 from hybrid_prover.telemetry.spans import trace_hex
 from hybrid_prover.telemetry.stages import Kind, RecentRate, Window, Words, kind_of, rank
 from hybrid_prover.v1 import common_pb2, job_pb2, status_pb2, status_pb2_grpc, uplink_pb2
-from prover_core.backend import Backend
+from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError
 
 Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -253,6 +256,30 @@ async def test_metrics_are_off_by_default(tmp_path: Path) -> None:
     assert edge_config(tmp_path).metrics_host == CloudConfig().metrics_host == "127.0.0.1"
 
 
+def test_what_a_proof_logs_carries_its_job_and_segment() -> None:
+    bound: list[dict[str, object]] = []
+    broken = threading.Event()
+
+    class Keys:
+        def proving_key(self, _circuit: bytes) -> None:
+            bound.append(structlog.contextvars.get_contextvars())
+            raise InvalidInputError("no key here")
+
+    executor = Executor(
+        Keys(),  # type: ignore[arg-type]
+        lambda _key, _token: pytest.fail("without a key nothing is read"),
+        select("reference").backend,
+        workers=1,
+        max_open=1,
+        on_leaf=lambda *_: None,
+        on_broken=lambda *_: broken.set(),
+    )
+    executor.advance((b"j" * 32, 5), 1, CircuitInfo(b"c" * 32, 4, 1), 1, False)
+    assert broken.wait(10)
+    executor.close()
+    assert bound == [{"job_id": (b"j" * 32).hex(), "segment": 5}]
+
+
 # The parts.
 
 
@@ -322,8 +349,6 @@ async def test_gauges_are_read_on_the_loop_whoever_asks() -> None:
     threads = []
 
     def read() -> dict[str, float]:
-        import threading
-
         threads.append(threading.current_thread())
         return {"depth": 7.0}
 
@@ -335,8 +360,6 @@ async def test_gauges_are_read_on_the_loop_whoever_asks() -> None:
         assert metrics.registry.get_sample_value("test_loop_depth") == 7.0
     finally:
         await metrics.stop()
-    import threading
-
     assert set(threads) == {threading.main_thread()}
     assert metrics.registry.get_sample_value("test_loop_depth") == 7.0, "the last values stay"
 
