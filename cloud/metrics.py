@@ -56,7 +56,7 @@ class CloudMetrics(DaemonMetrics):
         self.partials = counter("partials", "Accepted chunks that carried a partial.")
         self.partials_wrong = counter("partials_wrong", "Partials that were wrong; the prover summed these chunks.")
         self.edges_distrusted = counter("edges_distrusted", "Edges whose partials are not taken any more.")
-        self.payload_bytes = counter("payload_bytes", "Payload bytes of accepted chunks.")
+        self.chunk_bytes = counter("chunk_bytes", "Bytes of accepted chunks.")
         self.acks = counter("acks", "Acknowledgements sent.")
         self.credit_granted = counter("credit_granted_bytes", "Byte credit granted after the welcome.")
         self.connections = counter("connections", "Connections of edges that said Hello.")

@@ -17,6 +17,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.errors import code_name, read_details
 from hybrid_prover.telemetry.certificates import Expiries
+from hybrid_prover.telemetry.sizes import request_bytes
 from hybrid_prover.telemetry.spans import Piece, SpanSink, job_span, segment_spans, trace_hex
 from hybrid_prover.telemetry.stages import KINDS, Kind, RecentRate
 from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
@@ -128,9 +129,10 @@ class CloudObserver:
     def _received(self, request: uplink_pb2.UplinkRequest, instructions: Sequence[m.Instruction]) -> None:
         metrics, kind = self.metrics, request.WhichOneof("message") or "none"
         metrics.messages.labels(kind).inc()
-        metrics.received_bytes.inc(request.ByteSize())
+        size = request_bytes(request)
+        metrics.received_bytes.inc(size)
         if kind == "chunk":
-            metrics.chunks.labels(self._chunk(request.chunk, instructions)).inc()
+            metrics.chunks.labels(self._chunk(request.chunk, size, instructions)).inc()
         elif kind == "hello" and any(isinstance(i, m.Send) for i in instructions):
             metrics.connections.inc()
             if request.hello.session_id in self._sessions:
@@ -140,11 +142,11 @@ class CloudObserver:
             if len(self._sessions) > _SESSIONS_KEPT:
                 self._sessions.popitem(last=False)
 
-    def _chunk(self, chunk: uplink_pb2.Chunk, instructions: Sequence[m.Instruction]) -> str:
+    def _chunk(self, chunk: uplink_pb2.Chunk, size: int, instructions: Sequence[m.Instruction]) -> str:
         outcome = "dropped"
         for instruction in instructions:
             if isinstance(instruction, m.AppendChunk):
-                self.metrics.payload_bytes.inc(len(chunk.payload))
+                self.metrics.chunk_bytes.inc(size)
                 self.metrics.partials.inc(instruction.chunk.HasField("partial"))
                 pending = self._pending.setdefault((chunk.job_id, chunk.segment), deque())
                 pending.append((chunk.sequence, time.monotonic()))

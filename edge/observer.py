@@ -14,6 +14,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.errors import read_details
 from hybrid_prover.telemetry.certificates import Expiries
+from hybrid_prover.telemetry.sizes import request_bytes
 from hybrid_prover.telemetry.spans import Piece, SpanSink, job_span, segment_spans, trace_hex
 from hybrid_prover.telemetry.stages import KINDS, SUMMED, Kind, RecentRate
 from hybrid_prover.v1 import uplink_pb2
@@ -92,7 +93,7 @@ class EdgeObserver:
         """A message goes to the cloud."""
         kind = request.WhichOneof("message") or "none"
         self.metrics.messages.labels(kind).inc()
-        self.metrics.sent_bytes.inc(request.ByteSize())
+        self.metrics.sent_bytes.inc(request_bytes(request))
         if kind == "chunk":
             chunk = request.chunk
             segments = self._running.get(chunk.job_id)

@@ -29,6 +29,7 @@ from cloud.service import CloudServer
 from edge.daemon import EdgeDaemon
 from hybrid_prover.telemetry.certificates import Expiries
 from hybrid_prover.telemetry.metrics import DaemonMetrics, Sampled
+from hybrid_prover.telemetry.sizes import request_bytes
 from hybrid_prover.telemetry.spans import trace_hex
 from hybrid_prover.telemetry.stages import Kind, RecentRate, Window, Words, kind_of, rank
 from hybrid_prover.v1 import common_pb2, job_pb2, status_pb2, status_pb2_grpc, uplink_pb2
@@ -281,6 +282,17 @@ def test_what_a_proof_logs_carries_its_job_and_segment() -> None:
 
 
 # The parts.
+
+
+def test_sizes_of_messages_need_no_serialization() -> None:
+    plain = uplink_pb2.UplinkRequest(abort_job=uplink_pb2.AbortJob(job_id=bytes(32)))
+    assert request_bytes(plain) == len(plain.SerializeToString())
+    (chunk,) = cut(bytes(range(32)), 300, [1, *[7] * 5000], 8192)
+    chunk.sequence = 1000
+    request = uplink_pb2.UplinkRequest(chunk=chunk)
+    assert abs(request_bytes(request) - len(request.SerializeToString())) < 20
+    request.chunk.partial.points = bytes(320)
+    assert abs(request_bytes(request) - len(request.SerializeToString())) < 20
 
 
 def test_an_observer_that_stumbles_stops_nobody(tmp_path: Path) -> None:
