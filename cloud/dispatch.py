@@ -36,6 +36,7 @@ from .executor import Executor, Timings
 from .keys import KeyCache
 from .leases import LOCAL, Grant, Instruction, LeaseBook, More, Over, Reclaim, Revoke, Tried, Verdict
 from .model import CircuitInfo, Segment, SegmentKey
+from .partialcheck import wrong_partials
 from .remote import Remote
 from .validation import parse_leaf, usable_timings
 from .witnesslog import diagnose, read_publics
@@ -230,8 +231,20 @@ class Dispatcher:
             if self.book.is_current(remote.worker_id, key, token):
                 self._failed(key, token, status_of(e, prefix=f"segments[{key[1]}]"), Verdict.ERROR, timings)
         else:
-            self._accept(key, remote.worker_id, proved.leaf, timings, tuple(proved.wrong_partials))
+            wrong = await self._wrong_partials(key, task.circuit, frozenset(proved.wrong_partials))
+            self._accept(key, remote.worker_id, proved.leaf, timings, wrong)
         remote.revoke(key, token)
+
+    async def _wrong_partials(self, key: SegmentKey, circuit: CircuitInfo, accused: frozenset[int]) -> tuple[int, ...]:
+        """Those that are wrong of the partials that a worker calls so."""
+        if not accused:
+            return ()
+        try:
+            proving_key = await asyncio.to_thread(self._keys.proving_key, circuit.digest)
+            return await asyncio.to_thread(wrong_partials, self._logs, key, accused, proving_key, self._backend)
+        except (ProverError, OSError) as e:
+            log.warning("partials_not_checked", job_id=key[0].hex(), segment=key[1], error=str(e))
+            return ()
 
     def _check_leaf(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
         proof, publics = parse_leaf(leaf, circuit.n_public, f"segments[{key[1]}]")

@@ -79,7 +79,7 @@ class StreamingProver:
         self._sums = open_sums(key, backend, whole=whole, between=self._stop.check)
         self._partials: dict[tuple[int, int], Partial] = {}
         self.wrong_partials: tuple[int, ...] = ()
-        """Offsets of the chunks whose partials `finish` found to be wrong, after it had made the proof without them."""
+        """Offsets of the chunks whose partials were wrong: `finish` made a proof without them, which verifies."""
 
     @property
     def missing(self) -> int:
@@ -149,13 +149,17 @@ class StreamingProver:
         try:
             self._verify(proof)
         except VerificationError as e:
-            if not self._replace_wrong_partials(witness):
+            wrong = self._replace_wrong_partials(witness)
+            if not wrong:
                 return self._second_proof(witness, r, s, self._blame(witness), e)
             proof = self._put_together(sums, r, s)
             try:
                 self._verify(proof)
             except VerificationError as again:
+                # The witness or the device may be at fault too: nobody is blamed for partials on a device's word.
                 return self._second_proof(witness, r, s, self._blame(witness), again)
+            self.wrong_partials = wrong
+            log.warning("%d of %d partials were wrong and were made again", len(wrong), len(self._partials))
         return proof
 
     @property
@@ -168,18 +172,15 @@ class StreamingProver:
         """Nobody wants the proof any more: `finish` stops before its next long step. From any thread."""
         self._stop.told = True
 
-    def _replace_wrong_partials(self, witness: FrVector) -> bool:
-        """Makes every partial again from the witness; whether any was wrong. Costs what the partials had saved."""
+    def _replace_wrong_partials(self, witness: FrVector) -> tuple[int, ...]:
+        """Makes every partial again from the witness, which costs what they had saved; offsets of those that differ."""
         wrong = []
         for (offset, end), given in self._partials.items():
             right = partial_of(self._key, offset, witness[offset:end], self._backend)
             if right != given:
                 self._partials[offset, end] = right
                 wrong.append(offset)
-        self.wrong_partials = tuple(wrong)
-        if wrong:
-            log.warning("%d of %d partials were wrong and were made again", len(wrong), len(self._partials))
-        return bool(wrong)
+        return tuple(wrong)
 
     def _put_together(self, sums: Sums, r: int, s: int) -> Proof:
         key, backend, given = self._key, self._backend, self._partials.values()

@@ -11,16 +11,17 @@ from groth16_samples import horner, horner_witness
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prover_core.errors import InvalidInputError, StreamOrderError, UnsatisfiedError
+from prover_core.errors import BackendError, InvalidInputError, StreamOrderError, UnsatisfiedError
 from prover_core.formats.chunk import partial_digest
 from prover_core.groth16 import PARTIAL_BYTES, Partial, ProvingKey, StreamingProver, partial_of, prove, setup, verify
 from prover_core.groth16.setup import G1, G2
+from prover_core.groth16.sums import Sums
 from prover_core.native import CpuBackend
 from prover_core.r1cs import R1cs
 from prover_core.reference import ReferenceBackend
 from prover_core.reference.curve import G2 as TWIST
 from prover_core.reference.tower import Fq2
-from prover_core.types import FrVector, G1Point, G2Point, Q, R
+from prover_core.types import FrVector, G1Point, G1Vector, G2Point, Q, R
 
 ENTROPY = b"\x07" * 32
 N = 40
@@ -155,9 +156,29 @@ def test_a_broken_witness_stays_broken_with_partials_right_or_wrong(
     bad = FrVector.from_ints(ints)
     # The dishonest edge sends the partials of a witness that does satisfy the circuit.
     chosen = {at: partial_of(big, at, w, backend) for at, w in slices(bad if honest else values)}
+    prover = streamed(big, bad, backend, chosen, circuit)
     with pytest.raises(UnsatisfiedError) as e:
-        streamed(big, bad, backend, chosen, circuit).finish()
+        prover.finish()
     assert e.value.row == 4
+    assert prover.wrong_partials == ()
+
+
+def test_a_device_that_errs_blames_no_partial(big: ProvingKey, values: FrVector, circuit: R1cs) -> None:
+    class Erring(CpuBackend):
+        def g1_msm(self, bases: G1Vector, scalars: FrVector) -> G1Point:
+            return G1 if bases.limbs.base is big.a.limbs else super().g1_msm(bases, scalars)
+
+    backend = CpuBackend(threads=1)
+    honest = {at: partial_of(big, at, w, backend) for at, w in slices(values)}
+    prover = StreamingProver(big, Erring(threads=1), r1cs=circuit)
+    for at, wires in slices(values):
+        prover.add(at, wires, honest[at])
+    # Right partials, but H is summed wrongly, and so is every partial that is made again.
+    prover._sums.finish = lambda _: Sums(*[INFINITY.a] * 2, INFINITY.b2, *[INFINITY.a] * 2)  # type: ignore[method-assign]
+    with pytest.raises(BackendError, match="erred"):
+        prover.finish()
+    assert prover._partials[0, SIZE] != honest[0]
+    assert prover.wrong_partials == ()
 
 
 def test_partials_of_other_publics_prove_nothing_about_these(

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cloud_edge import cut, make_sample
 from store_book import Place
 from test_cloud_machine import (
     ALREADY_EXISTS,
@@ -24,11 +25,13 @@ from cloud import store as db
 from cloud.chunklog import ChunkLogReader, chunk_record, end_record, log_path, parse_record, partial_origins, recover
 from cloud.errors import violated_field
 from cloud.model import PROVING, job_view
+from cloud.partialcheck import wrong_partials
 from cloud.sessions import Session
 from cloud.trust import Distrust, TrustBook
 from hybrid_prover.v1 import common_pb2, uplink_pb2
-from prover_core.formats.chunk import partial_digest
-from prover_core.groth16 import PARTIAL_BYTES
+from prover_core.backend import select
+from prover_core.formats.chunk import decode_chunk, partial_digest
+from prover_core.groth16 import PARTIAL_BYTES, partial_of
 
 SPLIT = common_pb2.PLACEMENT_SPLIT
 FIRST, SECOND = b"s" * 16, b"t" * 16
@@ -228,8 +231,8 @@ def test_a_damaged_partial_ends_a_log_like_a_damaged_chunk(tmp_path: Path) -> No
         root = tmp_path / str(k)
         write_log(root, [whole[0], bytes(broken), *whole[2:]])
         assert len(recover(root, (JOB, 0), 40).chunks) == 1
-    for cut in (1, 100, 300, 400):
-        assert parse_record(whole[1][:-cut]) is None
+    for missing in (1, 100, 300, 400):
+        assert parse_record(whole[1][:-missing]) is None
 
 
 def test_stores_keep_whom_not_to_trust_and_what_came_with_partials(place: Place) -> None:
@@ -259,3 +262,43 @@ def test_sessions_remember_what_people_call_an_edge() -> None:
     known = cloud.machine.sessions.known(FIRST)
     assert known is not None
     assert known.edge_name == "e"
+
+
+def test_a_worker_that_accuses_an_edge_is_not_taken_at_its_word(tmp_path: Path) -> None:
+    backend = select("cpu", threads=1).backend
+    sample = make_sample(tmp_path, backend)
+    chunks = cut(JOB, 0, sample.wires(3), 16)
+    for k, made in enumerate(chunks):
+        values = decode_chunk(made.payload, made.wire_count)
+        points = partial_of(sample.key, made.wire_offset, values, backend).to_bytes()
+        if k == 1:
+            points = bytes(PARTIAL_BYTES)
+        elif k == 2:
+            points = b"\x01" * PARTIAL_BYTES
+        elif k == 3:
+            continue
+        made.partial.points = points
+    write_log(tmp_path, [*[chunk_record(c, FIRST) for c in chunks], end_record(len(chunks))])
+    everything = range(len(chunks))
+    assert wrong_partials(tmp_path, (JOB, 0), everything, sample.key, backend) == (1, 2)
+    assert wrong_partials(tmp_path, (JOB, 0), {0, 2, 3}, sample.key, backend) == (2,)
+    assert wrong_partials(tmp_path, (JOB, 0), {0}, sample.key, backend) == ()
+    with pytest.raises(OSError, match="No such file"):
+        wrong_partials(tmp_path, (JOB, 1), {0}, sample.key, backend)
+
+
+def test_a_new_session_under_a_distrusted_certificate_is_not_trusted() -> None:
+    cloud = Cloud()
+
+    def hello(session: bytes, identity: str) -> uplink_pb2.Welcome:
+        cloud.connection += 1
+        said = uplink_pb2.UplinkRequest(hello=uplink_pb2.Hello(session_id=session, edge_name="e", protocol_version=1))
+        cloud.post(m.Received(cloud.connection, said, edge=identity))
+        return cloud.sent[-1][1].welcome
+
+    one, two = "spiffe://hybrid-prover/edge/one", "spiffe://hybrid-prover/edge/two"
+    assert hello(FIRST, one).takes_partials
+    cloud.machine.trust.add(Distrust(FIRST, one, "e", JOB, 0, (1,), 5))
+    assert not hello(SECOND, one).takes_partials
+    cloud.post(m.Disconnected(cloud.connection))
+    assert hello(b"u" * 16, two).takes_partials
