@@ -6,6 +6,7 @@ import grpc
 import grpc.aio
 
 from hybrid_prover.security.guard import Guard
+from hybrid_prover.security.revocation import Revocations
 from hybrid_prover.security.tls import ServerTls
 from hybrid_prover.security.tokens import TokenBook, TokenFile
 from prover_core.errors import InvalidInputError
@@ -22,7 +23,8 @@ def make_guard(config: CloudConfig) -> Guard:
             field="tls",
         )
     tokens = TokenBook(TokenFile(config.tokens)) if config.tokens is not None else None
-    return Guard(tokens, open=config.plaintext)
+    revocations = Revocations(config.tls) if config.tls is not None else None
+    return Guard(tokens, revocations=revocations, open=config.plaintext)
 
 
 def open_ports(server: grpc.aio.Server, config: CloudConfig) -> tuple[int, int]:

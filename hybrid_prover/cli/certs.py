@@ -11,6 +11,7 @@ from cyclopts import App, Parameter
 from hybrid_prover.security import certificates
 from hybrid_prover.security.certificates import CA_DAYS, LEAF_DAYS, CertificateFacts
 from hybrid_prover.security.identity import Role
+from hybrid_prover.security.revocation import REVOKED
 from hybrid_prover.security.tls import CA, CERTIFICATE
 from prover_core.errors import InvalidInputError
 
@@ -154,6 +155,29 @@ def renew(
         else:
             found.append(certificates.renew(dir, name, now=now, days=_days(days or LEAF_DAYS)))
     _tell(Output(json), found, now)
+    return 0
+
+
+@app.command
+def revoke(name: str, /, *, dir: Path = DIR, json: bool = False) -> int:
+    """Refuse every certificate that a holder has, and remove it; `issue` may make a new one.
+
+    The list of who was revoked, `revoked`, is written into every folder beside the authority: copy the cloud's to the
+    cloud's machine. Clouds follow it; calls end at once, streams within seconds.
+
+    Parameters
+    ----------
+    name
+        Which one.
+    dir
+        Folder of the authority.
+    json
+        Print as JSON.
+    """
+    output, now = Output(json), _now()
+    gone = certificates.revoke(dir, name, now=now)
+    output.say(f"revoked {gone.identity}; copy {dir}/*/{REVOKED} to the clouds' machines")
+    output.result({"revoked": describe(gone, now)})
     return 0
 
 

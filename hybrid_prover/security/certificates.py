@@ -22,6 +22,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from prover_core.errors import FormatError, InvalidInputError
 
 from .identity import Role, identity, read_identity
+from .revocation import REVOKED, read_revoked, write_revoked
 from .tls import CA, CERTIFICATE, KEY
 from .tokens import replace_file
 
@@ -110,6 +111,22 @@ def renew(folder: Path, name: str, *, now: datetime.datetime, days: int = LEAF_D
     return _sign(folder, target, *found, old.hosts, now, days)
 
 
+def revoke(folder: Path, name: str, *, now: datetime.datetime) -> CertificateFacts:
+    """Who follows the list believes no certificate that the holder has got until now; its files are removed.
+
+    The list goes to the folders of all others. `InvalidInputError` if there is no certificate of ours.
+    """
+    facts = read_facts(folder / name / CERTIFICATE)
+    if not facts.identity:
+        raise InvalidInputError(f"{folder / name} has no certificate made by `certs issue`", field="name")
+    revoked = read_revoked(folder / REVOKED) | {facts.identity: now.replace(microsecond=0)}
+    for file in (CERTIFICATE, KEY):
+        (folder / name / file).unlink(missing_ok=True)
+    for place in (folder, *members(folder)):
+        replace_file(place / REVOKED, write_revoked(revoked))
+    return facts
+
+
 def members(folder: Path) -> list[Path]:
     """The folders of all certificates beside an authority, by name."""
     return sorted(p.parent for p in folder.glob(f"*/{CERTIFICATE}"))
@@ -174,13 +191,15 @@ def _sign(
         )
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    names = [x509.UniformResourceIdentifier(identity(role, name)), *map(_host, hosts)]
+    holder = identity(role, name)
+    names = [x509.UniformResourceIdentifier(holder), *map(_host, hosts)]
+    revoked = read_revoked(folder / REVOKED)
     usage = x509.KeyUsage(
         digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
         key_agreement=False, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
     )  # fmt: skip
     certificate = (
-        _builder(subject, ca.subject, key, now, days)
+        _builder(subject, ca.subject, key, now, days, after=revoked.get(holder))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(usage, critical=True)
         .add_extension(x509.ExtendedKeyUsage(_USES[role]), critical=False)
@@ -189,6 +208,8 @@ def _sign(
         .sign(ca_key, hashes.SHA256())
     )
     _private(target)
+    if revoked:
+        replace_file(target / REVOKED, write_revoked(revoked))
     replace_file(target / CA, (folder / CA).read_bytes())
     replace_file(target / KEY, _pem(key))
     replace_file(target / CERTIFICATE, certificate.public_bytes(serialization.Encoding.PEM))
@@ -196,7 +217,12 @@ def _sign(
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, days: int
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    now: datetime.datetime,
+    days: int,
+    after: datetime.datetime | None = None,
 ) -> x509.CertificateBuilder:
     return (
         x509.CertificateBuilder()
@@ -204,7 +230,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
+        .not_valid_before(max(now - BACKDATE, after) if after else now - BACKDATE)
         .not_valid_after(now + datetime.timedelta(days=days))
     )
 

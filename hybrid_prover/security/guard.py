@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import inspect
@@ -16,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from .identity import Role, peer_identity
 from .principal import LOCAL, Principal, Right, serve_as
+from .revocation import Revocations
 from .rights import wanted
 from .tokens import TokenBook, TokenRefused
 
@@ -52,11 +54,21 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
     """Authenticates and authorizes every call; `principal.current()` is the caller from then on.
 
     With `tokens` None and `open` the server trusts whoever can connect (plain text on loopback): the caller is LOCAL.
-    A stream of answers ends as soon as its token does.
+    A stream ends with what it was opened with: its token or certificate is looked at every `recheck` seconds.
     """
 
-    def __init__(self, tokens: TokenBook | None, *, open: bool = False, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        tokens: TokenBook | None,
+        *,
+        revocations: Revocations | None = None,
+        open: bool = False,
+        clock: Callable[[], float] = time.time,
+        recheck: float = 5.0,
+    ) -> None:
         self._tokens = tokens
+        self._revocations = revocations
+        self._recheck = recheck
         self._open = open and tokens is None
         self._clock = clock
         self._trouble = ""
@@ -71,9 +83,13 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         method = handler_call_details.method
         kind, make = _KINDS[handler.request_streaming, handler.response_streaming]
         behavior = getattr(handler, kind)
-        guarded = (
-            self._stream(method, behavior) if inspect.isasyncgenfunction(behavior) else self._call(method, behavior)
-        )
+        guarded: Callable[..., Any]
+        if inspect.isasyncgenfunction(behavior):
+            guarded = self._stream(method, behavior)
+        elif handler.response_streaming:
+            guarded = self._call(method, self._watched(method, behavior))
+        else:
+            guarded = self._call(method, behavior)
         return make(
             guarded,
             request_deserializer=handler.request_deserializer,
@@ -90,6 +106,25 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             return await behavior(request, context)
 
         return guarded
+
+    def _watched(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        """A stream written with context.read and context.write: it ends when its caller may not call it any more."""
+
+        @functools.wraps(behavior)
+        async def watched(request: Any, context: Any) -> Any:
+            work = asyncio.ensure_future(behavior(request, context))
+            try:
+                while not (await asyncio.wait({work}, timeout=self._recheck))[0]:
+                    self.authorize(method, context.invocation_metadata(), context.auth_context())
+            except Denied as e:
+                work.cancel()
+                await asyncio.gather(work, return_exceptions=True)
+                await self._refuse(method, context, e)
+            finally:
+                work.cancel()
+            return work.result()
+
+        return watched
 
     def _stream(self, method: str, behavior: Callable[..., AsyncIterator[Any]]) -> Callable[..., AsyncIterator[Any]]:
         @functools.wraps(behavior)
@@ -138,6 +173,11 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if self._open:
             return LOCAL
         role, name = peer_identity(peer) or (Role.CLIENT, "")
+        if name and self._revocations is not None:
+            pem = b"".join(peer.get("x509_pem_cert", ()))
+            if reason := self._revocations.refusal(name, pem, self._clock()):
+                text = f"the certificate of {name} was revoked or has expired: ask for a new one"
+                raise Denied(grpc.StatusCode.UNAUTHENTICATED, text, reason, right)
         rights = _BY_CERTIFICATE.get(role, frozenset())
         edge, worker = (name if role is wanted else "" for wanted in (Role.EDGE, Role.WORKER))
         given = [value for key, value in metadata or () if key == "authorization"]
