@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from hybrid_prover.security.principal import is_client_name
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import (
@@ -69,6 +70,13 @@ def check_open(
     """The circuit of each segment of a job that may be opened; NOT_FOUND names the first circuit that is not here."""
     check_bytes(message.job_id, 32, "job_id")
     check_name(message.name, "name")
+    if message.client and not is_client_name(message.client):
+        raise refuse(
+            INVALID_ARGUMENT,
+            "client is not 1 to 64 letters, digits, dots, dashes, underscores or @",
+            reason="CLIENT_NAME",
+            field="client",
+        )
     if message.placement not in {*WITNESS_PLACEMENTS, common_pb2.PLACEMENT_PRIVATE}:
         raise refuse(
             INVALID_ARGUMENT,

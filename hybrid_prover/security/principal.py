@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -56,6 +57,14 @@ class Principal:
 
 LOCAL: Final = Principal(client="local", rights=frozenset(Right))
 """Everybody, where a server speaks plain text on loopback and has no tokens: all of this machine's users are one."""
+
+_CLIENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+def is_client_name(name: str) -> bool:
+    """1 to 64 letters, digits and `._@-`: what labels of metrics and lines of logs can hold."""
+    return _CLIENT.fullmatch(name) is not None
+
 
 _current: ContextVar[Principal] = ContextVar("hybrid_prover_principal")
 

@@ -26,14 +26,13 @@ from typing import Any, Final
 
 from prover_core.errors import FormatError, InvalidInputError, ProverError
 
-from .principal import GRANTABLE, Principal, Right
+from .principal import GRANTABLE, Principal, Right, is_client_name
 
 PREFIX: Final = "hp"
 """First part of every token, for people and for scanners that look for leaked secrets."""
 SECRET_BYTES: Final = 32
 VERSION: Final = 1
 _ID: Final = re.compile(r"[0-9a-f]{16}")
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
 class TokenRefused(ProverError):
@@ -67,7 +66,7 @@ class TokenRecord:
 
 def checked_client_name(name: str) -> str:
     """1 to 64 letters, digits and `._@-`, or `InvalidInputError`: names become labels of metrics and lines of logs."""
-    if not _NAME.fullmatch(name):
+    if not is_client_name(name):
         raise InvalidInputError(
             f"a client's name has 1 to 64 letters, digits, dots, dashes, underscores or @, not {name[:80]!r}",
             field="name",

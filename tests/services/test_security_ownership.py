@@ -208,6 +208,16 @@ def test_an_abort_ends_a_job_only_when_no_other_edge_wants_it() -> None:
     assert job.state == job_pb2.JOB_STATE_CANCELLED
 
 
+@pytest.mark.parametrize("client", ["a b", "x" * 65, "\n", "a\0"])
+def test_a_client_that_labels_cannot_hold_is_refused(client: str) -> None:
+    cloud = opened(["a"])
+    job = uplink_pb2.OpenJob(
+        job_id=b"k" * 32, placement=common_pb2.PLACEMENT_CLOUD, circuits=[CIRCUIT.digest], client=client
+    )
+    cloud.post(received("a", 10, open_job=job))
+    assert [r.error.code for r in heard(cloud, 10, "refused")] == [3]
+
+
 def test_an_edge_that_is_away_still_wants_its_job() -> None:
     cloud = opened(["a", "b"])
     cloud.post(m.Disconnected(11))
