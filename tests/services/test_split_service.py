@@ -11,16 +11,20 @@ from pathlib import Path
 
 import grpc.aio
 import pytest
+from cloud_edge import Edge, cut, make_sample, register
 from edge_support import EdgeStubs, Sample, cutting_proxy, edge_config, make, running_cloud, running_edge
+from worker_rig import worker_process
 
+from cloud.config import CloudConfig
 from cloud.service import CloudServer
 from edge.daemon import EdgeDaemon
 from hybrid_prover import NotFoundError, ProverClient
 from hybrid_prover.cli.main import run as command
-from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
+from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc, uplink_pb2
 from prover_core.backend import Backend, select
 from prover_core.circuit import Circuit
-from prover_core.groth16 import Partial
+from prover_core.formats.chunk import decode_chunk, partial_digest
+from prover_core.groth16 import Partial, partial_of
 from prover_core.groth16.setup import G1, G2
 
 SPLIT = common_pb2.PLACEMENT_SPLIT
@@ -195,3 +199,38 @@ async def test_a_cloud_that_is_started_again_uses_the_partials_it_has(
                     after = second.aggregator.machine.jobs[sent.job_id]
                     assert sum(s.partials for s in after.segments) >= before - 2
                     assert not any(s.partials_wrong for s in after.segments)
+
+
+async def test_a_remote_worker_uses_partials_and_names_the_wrong_ones(tmp_path: Path, backend: Backend) -> None:
+    small, job = make_sample(tmp_path, backend), b"j" * 32
+    config = CloudConfig(
+        port=0, data_dir=tmp_path / "cloud", plaintext=True, batch_age_ms=50, drain_grace_seconds=1,
+        remote_workers_only=True,
+    )  # fmt: skip
+    cloud = CloudServer(config)
+    await cloud.start()
+    try:
+        async with (
+            grpc.aio.insecure_channel(cloud.target) as channel,
+            worker_process(cloud.target, tmp_path / "cache"),
+        ):
+            await register(channel, small)
+            edge = Edge(channel)
+            assert (await edge.hello()).takes_partials
+            await edge.open(job, [small.digest], placement=SPLIT)
+            chunks = cut(job, 0, small.wires(3), 16)
+            for k, chunk in enumerate(chunks):
+                values = decode_chunk(chunk.payload, chunk.wire_count)
+                honest = partial_of(small.key, chunk.wire_offset, values, backend)
+                points = (honest if k != 1 else Partial(G1, G1, G2, G1)).to_bytes()
+                chunk.partial.points, chunk.partial.digest = points, partial_digest(chunk.digest, points)
+                await edge.send(chunk=chunk)
+            await edge.send(segment_end=uplink_pb2.SegmentEnd(job_id=job, segment=0, chunk_count=len(chunks)))
+            refused = await edge.until_kind("partials_refused")
+            assert list(refused.sequences) == [1]
+            assert (await edge.ended(job)).HasField("done")
+            (record,) = cloud.aggregator.machine.trust.records()
+            assert record.session_id == edge.session
+            assert not (await Edge(channel, edge.session).hello()).takes_partials
+    finally:
+        await cloud.stop()
