@@ -252,6 +252,47 @@ async def _beat(hand: Hand) -> None:
         await asyncio.sleep(0.5)
 
 
+async def test_what_is_under_way_to_a_worker_is_bounded(
+    server: CloudServer,
+    channel: grpc.aio.Channel,
+    sample: Sample,
+    backend: Backend,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cloud.remote.FEED_BYTES", 1000)
+    monkeypatch.setattr("cloud.remote._READ_BYTES", 1)
+    hand = Hand(channel)
+    await hand.enlist()
+    edge, job = await opened(channel, sample)
+    await edge.witness(job, 0, sample.wires(3), size=2)
+    lease = (await hand.lease()).lease
+    taken = chunks = 0
+    while True:
+        under_way = 0
+        while under_way < 1000:
+            answer = await hand.until(lambda r: r.HasField("chunk") or r.HasField("witness_end"))
+            if answer.HasField("witness_end"):
+                break
+            under_way += len(answer.chunk.record)
+            chunks += 1
+        if answer.HasField("witness_end"):
+            break
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(quiet := asyncio.ensure_future(hand.call.read())), 0.15)
+        taken += under_way
+        consumed = worker_pb2.ChunksConsumed(lease=lease, chunks=chunks, record_bytes=taken)
+        await hand.send(consumed=consumed)
+        answer = await asyncio.wait_for(quiet, 5)
+        if answer.HasField("witness_end"):
+            break
+        taken += len(answer.chunk.record)
+        chunks += 1
+        await hand.send(consumed=worker_pb2.ChunksConsumed(lease=lease, chunks=chunks, record_bytes=taken))
+    assert answer.witness_end.chunk_count == chunks == len(cut(job, 0, sample.wires(3), 2))
+    await hand.prove(lease, sample.leaf(3, backend))
+    assert (await edge.ended(job)).HasField("done")
+
+
 async def test_cancel_revokes_leases_and_worker_processes_stop_computing(
     server: CloudServer, channel: grpc.aio.Channel, large: Sample, tmp_path: Path
 ) -> None:
