@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from .model import (
         CircuitInfo,
+        DistrustedEdge,
         Job,
         JobResult,
         JobState,
@@ -64,6 +65,7 @@ _HOME = {
     ),
     "model": (
         "CircuitInfo",
+        "DistrustedEdge",
         "Job",
         "JobResult",
         "JobState",
@@ -89,6 +91,7 @@ __all__ = [
     "Credentials",
     "DataLossError",
     "DeadlineError",
+    "DistrustedEdge",
     "InvalidRequestError",
     "Job",
     "JobCancelledError",

@@ -24,7 +24,8 @@ EXPORTS = {
     "InvalidRequestError", "Job", "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState",
     "LeafProof", "Link", "NotFoundError", "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming",
     "Placement", "PreconditionError", "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState",
-    "SegmentStatus", "ServiceStatus", "UnavailableError", "__version__",
+    "SegmentStatus", "ServiceStatus", "UnavailableError", "DistrustedEdge",
+    "__version__",
 }  # fmt: skip
 
 
