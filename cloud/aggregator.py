@@ -113,11 +113,11 @@ class Aggregator:
         """Opens the store, takes up unfinished jobs, starts the threads."""
         config = self.config
         self._loop = asyncio.get_running_loop()
-        self.failed = self._loop.create_future()
         self.observer.spans = open_traces("hybrid-prover-cloud", config.address)
         self._store: db.Store = await self._in_store(
             lambda: db.open_store(config.database, config.data_dir, config.database_outage_seconds)
         )
+        self.failed = self._loop.create_future()
         self._logs = ChunkLogs(config.data_dir / "chunks", self._chunks_durable, self._log_failed)
         lease_nanos = int(config.lease_seconds * 1e9)
         self.dispatcher = Dispatcher(

@@ -25,6 +25,8 @@ from .types import Digest
 
 ATOMIC: Final = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl"})
 """Protocols whose objects appear whole or not at all. With others an object is written aside and renamed."""
+MARK: Final = b"Artifacts of hybrid-prover, each named by the SHA-256 of its content.\n"
+"""An artifact that every store has: whether it can be read or put says whether the store can be used."""
 KEEP_SECONDS: Final = 60.0
 """A copy used this recently is not let go: whoever asked for it may not have opened it yet."""
 _BLOCK: Final = 16 << 20
@@ -90,8 +92,10 @@ class RemoteArtifactStore(Artifacts):
         return self._local.writer(digest, size, published)
 
     def sweep(self) -> int:
-        """Also brings there what is only here: uploads that were killed, or artifacts from before there was a URL."""
+        """Also tries the store, and brings there what is only here: uploads that were killed, artifacts from before
+        there was a URL."""
         removed = self._local.sweep()
+        self.put_bytes(MARK)
         for path in self._local.objects():
             self.has(Digest.parse(path.name))
         self._let_go()

@@ -15,7 +15,7 @@ from s3 import KEYS, S3, Line, running_s3
 from cloud.config import CloudConfig
 from prover_core.artifacts import ArtifactStore, open_artifacts
 from prover_core.errors import DamagedError, FormatError, InvalidInputError, UnavailableError
-from prover_core.remote_artifacts import KEEP_SECONDS, RemoteArtifactStore
+from prover_core.remote_artifacts import KEEP_SECONDS, MARK, RemoteArtifactStore
 from prover_core.types import Digest
 
 BUCKET = "provers"
@@ -166,6 +166,7 @@ def test_an_upload_that_a_kill_ended_goes_on_at_the_next_start(s3: S3, line: Lin
     left = store_at(tmp_path)
     (tmp_path / "incoming" / "left").write_bytes(b"half")
     assert left.sweep() == 1
+    assert s3.keys(BUCKET) == sorted([key_of(content), key_of(MARK)])
     assert s3.read(BUCKET, key_of(content)) == content
 
 
@@ -235,6 +236,8 @@ def test_the_only_copy_is_never_let_go(s3: S3, line: Line, tmp_path: Path) -> No
 def test_a_missing_bucket_and_wrong_settings_are_said_so(s3: S3, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="no-such-bucket"):
         RemoteArtifactStore(tmp_path, "s3://no-such-bucket/x").put_bytes(b"x")
+    with pytest.raises(UnavailableError, match="no-such-bucket"):
+        RemoteArtifactStore(tmp_path / "new", "s3://no-such-bucket/x").sweep()
     with pytest.raises(InvalidInputError, match="wrong://") as e:
         open_artifacts(tmp_path, "wrong://user:geheim@host/x?k=geheim", max_bytes=9, cache_bytes=9)
     assert e.value.field == "artifacts"
