@@ -159,6 +159,9 @@ def test_a_chain_over_signals_that_leaves_do_not_have() -> None:
     assert caught.value.field == "publics[1]"
     with pytest.raises(InvalidInputError, match="too few for the chain"):
         assembly_publics(SHAPE, sample().vk, [[3], [4]], chain)
+    for out, into in ((-1, 0), (0, -1)):
+        with pytest.raises(InvalidInputError, match="counted from 0"):
+            Chain(out, into)
 
 
 def test_no_leaves_are_no_assembly() -> None:

@@ -10,6 +10,7 @@ from ...circuit.builder import Circuit
 from ...circuit.expr import Bit, Expr, linear_sum
 from ...circuit.gadgets.nonnative import EmulatedField, Residue
 from ...circuit.template import gadget
+from ...errors import InvalidInputError
 from ..fields import CUBE_ROOT_R
 from ..shape import Shape
 from ..transcript import KEY_DOMAIN, PUBLICS_DOMAIN
@@ -20,10 +21,17 @@ from .transcript import CircuitTranscript
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """Public signal `out` of each leaf equals public signal `into` of the next one."""
+    """Public signal `out` of each leaf equals public signal `into` of the next one; counted from 0.
+
+    `InvalidInputError` if one is negative (it would count from the end, and be a second name of another chain).
+    """
 
     out: int
     into: int
+
+    def __post_init__(self) -> None:
+        if self.out < 0 or self.into < 0:
+            raise InvalidInputError("a chain's positions are counted from 0", field="chain")
 
 
 @gadget
