@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import pty
+import signal
+import struct
 import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -124,6 +131,30 @@ async def test_top_and_status_show_a_running_pair(tmp_path: Path, sample: Sample
         assert (uplink["cloud"], uplink["connected"]) == (cloud, True)
         assert 0 < uplink["credit_bytes"] <= 16 << 20
         assert [j["job"] for j in told["jobs"]] == [job.job_id.hex()]
+
+
+async def test_top_is_live_on_a_terminal_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+    async with pair(tmp_path) as (edge, _, _):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "hybrid_prover", "top", edge, "--interval", "0.2",
+            stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | {"TERM": "xterm"},
+        )  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        async with asyncio.timeout(60):
+            while seen.count(b"edge lab") < 3:
+                seen += await asyncio.to_thread(os.read, ours, 65536)
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(OSError):  # how a terminal ends
+                while part := await asyncio.to_thread(os.read, ours, 65536):
+                    seen += part
+            assert await process.wait() == 0
+        os.close(ours)
+        assert b"\x1b[?1049h" in seen
+        assert b"\x1b[?1049l" in seen, "the terminal is given back as it was"
+        assert b"Traceback" not in seen
 
 
 async def test_a_daemon_that_knows_no_status_is_still_asked_for_its_jobs() -> None:
