@@ -179,15 +179,55 @@ class WasmProgram:
             raise InvalidInputError(f"{missing} of {run.n_inputs} input values are missing", field="inputs")
 
 
+class _Said:
+    """What a running program tells its host.
+
+    Apart from the run: wasmtime keeps the host's functions for as long as the store lives, and so whatever they refer
+    to; functions that referred to the store would keep it, and its reserved memory, for ever.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.error: ProverError | None = None
+        self.setting = ""
+
+    def exception(self, code: int) -> None:
+        """circom's `exceptionHandler`: raises the error that the code stands for."""
+        said = "; ".join(m for m in self.messages if m)
+        if code == _ASSERT_FAILED:
+            self.error = UnsatisfiedError(
+                f"the inputs do not satisfy the circuit: {said or 'assert failed'}", label=said
+            )
+        elif code in _INPUT_ERRORS:
+            self.error = InvalidInputError(f"input {self.setting!r}: {_INPUT_ERRORS[code]}", field=self.setting)
+        else:
+            what = _PROGRAM_ERRORS.get(code, f"error {code}")
+            self.error = WitnessProgramError(f"the witness program failed: {what}" + (f"; {said}" if said else ""))
+        raise self.error
+
+    def reader(self, keep: bool) -> Any:
+        """circom's `printErrorMessage` and `writeBufferMessage`: takes the message that the program offers."""
+
+        def read(caller: Any) -> None:
+            char = caller.get(_MESSAGE_CHAR)
+            if char is None:  # where it is there, `_check_exports` has seen its type
+                return
+            codes: list[int] = []
+            while len(codes) < _MAX_MESSAGE and (code := char(caller)) != 0:
+                codes.append(code)
+            if keep and len(self.messages) < 64:
+                self.messages.append("".join(map(chr, (c & 0x7F for c in codes))).strip())
+
+        return read
+
+
 class _Run:
     """One instance of the program with its store."""
 
     def __init__(
         self, engine: wasmtime.Engine, module: wasmtime.Module, copier: wasmtime.Module, limits: WasmLimits
     ) -> None:
-        self._messages: list[str] = []
-        self._error: ProverError | None = None
-        self._setting = ""
+        said = self._said = _Said()
         self._store = wasmtime.Store(engine)
         self._store.set_fuel(limits.fuel)
         self._store.set_limits(
@@ -195,10 +235,10 @@ class _Run:
         )
         linker = wasmtime.Linker(engine)
         i32 = wasmtime.ValType.i32()
-        linker.define_func("runtime", "exceptionHandler", wasmtime.FuncType([i32], []), self._exception)
+        linker.define_func("runtime", "exceptionHandler", wasmtime.FuncType([i32], []), said.exception)
         for name, keep in (("printErrorMessage", True), ("writeBufferMessage", False)):
             linker.define_func(
-                "runtime", name, wasmtime.FuncType([], []), self._message_reader(keep), access_caller=True
+                "runtime", name, wasmtime.FuncType([], []), said.reader(keep), access_caller=True
             )
         # log() of a signal; values may be secret, so they go nowhere.
         linker.define_func("runtime", "showSharedRWMemory", wasmtime.FuncType([], []), lambda: None)
@@ -235,7 +275,7 @@ class _Run:
     def set_input(self, name: str, values: list[int]) -> None:
         """Sets all values of one input; with the last input's last value the program computes the witness."""
         high, low = _name_hash(name)
-        self._setting = name
+        self._said.setting = name
         for first in range(0, len(values), _INPUT_BLOCK):
             block = values[first : first + _INPUT_BLOCK]
             self._reserve(len(block))
@@ -269,35 +309,9 @@ class _Run:
         except wasmtime.Trap as e:
             if e.trap_code == wasmtime.TrapCode.OUT_OF_FUEL:
                 raise WitnessProgramError("the witness program ran out of fuel", field="wasm") from e
-            raise self._error or WitnessProgramError(f"the witness program trapped: {_first_line(e)}") from e
+            raise self._said.error or WitnessProgramError(f"the witness program trapped: {_first_line(e)}") from e
         except wasmtime.WasmtimeError as e:
-            raise self._error or WitnessProgramError(f"the witness program failed: {_first_line(e)}") from e
-
-    def _exception(self, code: int) -> None:
-        said = "; ".join(m for m in self._messages if m)
-        if code == _ASSERT_FAILED:
-            self._error = UnsatisfiedError(
-                f"the inputs do not satisfy the circuit: {said or 'assert failed'}", label=said
-            )
-        elif code in _INPUT_ERRORS:
-            self._error = InvalidInputError(f"input {self._setting!r}: {_INPUT_ERRORS[code]}", field=self._setting)
-        else:
-            what = _PROGRAM_ERRORS.get(code, f"error {code}")
-            self._error = WitnessProgramError(f"the witness program failed: {what}" + (f"; {said}" if said else ""))
-        raise self._error
-
-    def _message_reader(self, keep: bool) -> Any:
-        def read(caller: Any) -> None:
-            char = caller.get(_MESSAGE_CHAR)
-            if char is None:  # where it is there, `_check_exports` has seen its type
-                return
-            codes: list[int] = []
-            while len(codes) < _MAX_MESSAGE and (code := char(caller)) != 0:
-                codes.append(code)
-            if keep and len(self._messages) < 64:
-                self._messages.append("".join(map(chr, (c & 0x7F for c in codes))).strip())
-
-        return read
+            raise self._said.error or WitnessProgramError(f"the witness program failed: {_first_line(e)}") from e
 
 
 def _check_exports(module: wasmtime.Module) -> None:
