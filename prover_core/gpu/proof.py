@@ -82,6 +82,10 @@ class CudaSums:
         except BackendError as e:
             self._fail(e)
 
+    def settle(self) -> bool:
+        """The device does not wait to be asked."""
+        return False
+
     def finish(self, witness: FrVector) -> Sums:
         """Two sparse products, six transforms, one MSM of the domain's size, five reductions."""
         if not self._failed:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from ..backend import Backend
+from ..backend import Accumulator, Backend
 from ..memory import release_pages
 from ..types import FrVector, G1Point, G2Point
 from .keys import ProvingKey
@@ -37,6 +37,9 @@ class ProofSums(Protocol):
 
     def add(self, offset: int, wires: FrVector) -> None:
         """Adds the share of wires offset .. offset + len(wires), each canonical, inside the circuit and added once."""
+
+    def settle(self) -> bool:
+        """Some of what `finish` would have to do for the wires added; False if nothing is left that is worth doing."""
 
     def finish(self, witness: FrVector) -> Sums:
         """The sums of the wires added, with h from the whole witness; all of them but where partials stand in."""
@@ -73,6 +76,7 @@ class StreamedSums:
         self._b1 = backend.g1_accumulator(key.b1)
         self._b2 = backend.g2_accumulator(key.b2)
         self._l = backend.g1_accumulator(key.l)
+        self._unsettled: list[Accumulator[G1Point] | Accumulator[G2Point]] = []
 
     def add(self, offset: int, wires: FrVector) -> None:
         """Four partial MSMs of that length."""
@@ -83,6 +87,13 @@ class StreamedSums:
         if end > private:
             first = max(offset, private)
             self._l.add(first - private, wires[first - offset :])
+        self._unsettled = [self._a, self._b1, self._l, self._b2]
+
+    def settle(self) -> bool:
+        """One sum, the dearest first, of those that grew since they were last settled."""
+        if self._unsettled:
+            self._unsettled.pop().settle()
+        return bool(self._unsettled)
 
     def finish(self, witness: FrVector) -> Sums:
         """Two sparse products, six NTTs, one MSM of the domain's size."""
@@ -109,6 +120,10 @@ class WholeSums:
 
     def add(self, offset: int, wires: FrVector) -> None:
         """Nothing yet: `finish` is given the whole witness."""
+
+    def settle(self) -> bool:
+        """Nothing: one sum after another is the point."""
+        return False
 
     def finish(self, witness: FrVector) -> Sums:
         """Two sparse products, six NTTs and five MSMs. Pages of a mapped key are given back after use."""

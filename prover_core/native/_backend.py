@@ -66,6 +66,11 @@ class G1Accumulator:
         with _native_errors("point"):
             self._open.add_point(g1_vector([point]).limbs)
 
+    def settle(self) -> None:
+        """Sums what waits for more of its kind; few missing scalars get windows, and buckets, of their own size."""
+        with _native_errors():
+            self._open.settle()
+
     def finish(self) -> G1Point:
         """The sum; frees the buckets. `InvalidInputError` when called twice."""
         out = _empty(1, 2, 4)
@@ -94,6 +99,11 @@ class G2Accumulator:
             raise InvalidInputError("a point of G1 cannot be added to a sum in G2", field="point")
         with _native_errors("point"):
             self._open.add_point(g2_vector([point]).limbs)
+
+    def settle(self) -> None:
+        """As in G1."""
+        with _native_errors():
+            self._open.settle()
 
     def finish(self) -> G2Point:
         """The sum; frees the buckets. `InvalidInputError` when called twice."""

@@ -65,13 +65,15 @@ struct SignedWindows {
     return w + 1 < count ? plain - (int64_t(1) << (bits - 1)) : plain;
   }
 
-  /// The c in [4, max_bits] for which count(c) * (n + 2^(c-1) * bucket_cost) is least: n additions into buckets a window,
-  /// and the price of one bucket in additions.
+  /// Additions for n scalars: n into the buckets of each window, and the price of each bucket in additions.
+  double cost(size_t n, double bucket_cost) const { return double(count) * (double(n) + double(buckets()) * bucket_cost); }
+
+  /// The c in [4, max_bits] of least cost.
   static SignedWindows cheapest(size_t n, double bucket_cost, unsigned max_bits) {
     unsigned best = 4;
     double least = INFINITY;
     for (unsigned c = 4; c <= max_bits; c++) {
-      const double cost = double((254 + c - 1) / c) * (double(n) + double(size_t(1) << (c - 1)) * bucket_cost);
+      const double cost = SignedWindows(c).cost(n, bucket_cost);
       if (cost < least) least = cost, best = c;
     }
     return SignedWindows(best);

@@ -86,6 +86,10 @@ class MsmAccumulator(Generic[F, P]):
             raise InvalidInputError(f"not a {self._group.kind.__name__}", field="point")
         self._sum = self._group.add_jacobian(total, self._group.lift(point))
 
+    def settle(self) -> None:
+        """Nothing waits."""
+        self._open()
+
     def finish(self) -> P:
         """The sum, affine; once."""
         total = self._open()

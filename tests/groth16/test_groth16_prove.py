@@ -39,9 +39,9 @@ def test_setup_and_proof_equal_the_reference(
     verify(key.verification_key, proof, witness.to_ints()[1:3], oracle)
 
 
-def test_larger_circuit_in_random_chunks_equals_one_chunk(backend: CpuBackend) -> None:
+@pytest.mark.parametrize(("n", "settled"), [(700, False), (2500, True)])
+def test_larger_circuit_in_random_chunks_equals_one_chunk(n: int, settled: bool, backend: CpuBackend) -> None:
     rng = random.Random(1)
-    n = 700
     circuit = horner(n)
     key = setup(circuit, backend=backend)
     wires = FrVector.from_ints(horner_witness(n, 5, [rng.choice((0, 1, rng.randrange(R))) for _ in range(n)]))
@@ -52,6 +52,8 @@ def test_larger_circuit_in_random_chunks_equals_one_chunk(backend: CpuBackend) -
     prover = StreamingProver(key, backend, r1cs=circuit)
     for lo, hi in chunks:
         prover.add(lo, wires[lo:hi])
+        while settled and prover.settle():
+            pass
     assert prover.missing == 0
     assert prover.publics == wires.to_ints()[1:3]
     assert prover.finish(ENTROPY) == whole
@@ -125,6 +127,8 @@ def test_chunks_that_do_not_cover_the_wires_once(key: ProvingKey, witness: FrVec
         prover.finish()
     with pytest.raises(StreamOrderError, match="finished"):
         prover.add(0, witness[0:1])
+    with pytest.raises(StreamOrderError, match="finished"):
+        prover.settle()
 
 
 def test_wire_zero_and_scalars_are_checked(

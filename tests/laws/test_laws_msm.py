@@ -145,6 +145,28 @@ def test_chunks_equal_one_shot(group: Group, data: st.DataObject) -> None:
     assert accumulator.finish() == group.msm(group.backend(), group.bases, scalars)
 
 
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_settling_changes_no_sum(group: Group, data: st.DataObject) -> None:
+    """At any points, before the first scalar and after the last, with bases left out and bases that come twice."""
+    scalars = draw("witness-like", FULL, 6)
+    cuts = sorted(data.draw(st.lists(st.integers(0, FULL), max_size=5)))
+    pieces = data.draw(st.permutations(list(itertools.pairwise([0, *cuts, FULL]))))
+    settled = data.draw(st.lists(st.booleans(), min_size=len(pieces) + 1, max_size=len(pieces) + 1))
+    pieces += data.draw(st.sampled_from([[], [(0, 700)], [(100, 101), (0, FULL)]]))
+    accumulator = group.accumulator(group.backend(), group.bases)
+    expected = [0] * FULL
+    for i, (begin, end) in enumerate(pieces):
+        if settled[i % len(settled)]:
+            accumulator.settle()
+        accumulator.add(begin, FrVector.from_ints(scalars[begin:end]))
+        expected[begin:end] = [x + k for x, k in zip(expected[begin:end], scalars[begin:end], strict=True)]
+    if settled[-1]:
+        accumulator.settle()
+        accumulator.settle()
+    assert accumulator.finish() == group.expected(expected)
+
+
 def test_blocks_larger_than_one(group: Group) -> None:
     """More scalars than the 2^16 that are sorted at once, over repeated bases."""
     n = (1 << 16) + 1234
@@ -182,7 +204,12 @@ def test_misuse_is_refused(group: Group) -> None:
         accumulator.add_point(other.generator)
     accumulator.add(8, two)
     assert accumulator.finish() == group.expected([1, 2], 8)
-    for late in (accumulator.finish, lambda: accumulator.add(0, two), lambda: accumulator.add_point(other.generator)):
+    for late in (
+        accumulator.finish,
+        accumulator.settle,
+        lambda: accumulator.add(0, two),
+        lambda: accumulator.add_point(other.generator),
+    ):
         with pytest.raises(InvalidInputError):
             late()
     for value in (R, R + 1, 2**256 - 1):

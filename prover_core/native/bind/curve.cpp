@@ -43,6 +43,11 @@ class Accumulator {
 
   void add_point(nb::handle point) { msm_->add_point(one_point<F>(point, "point")); }
 
+  void settle() {
+    nb::gil_scoped_release unlocked;
+    msm_->settle();
+  }
+
   void finish(nb::handle out) {
     const Buffer target = points<F>(out, "result", true);
     if (target.rows() != 1) throw std::invalid_argument("result needs exactly one point");
@@ -86,6 +91,7 @@ void bind_group(nb::module_& m, const char* accumulator, const char* fixed) {
       .def(nb::init<nb::object, unsigned, bool>())
       .def("add", &Accumulator<F>::add)
       .def("add_point", &Accumulator<F>::add_point)
+      .def("settle", &Accumulator<F>::settle)
       .def("finish", &Accumulator<F>::finish);
   m.def(fixed, &fixed_base<F>);
 }

@@ -110,29 +110,48 @@ class PairAdder {
     return true;
   }
 
+  /// A pair alone is one long chain of dependent products, so two are finished abreast, one of each chain.
   template <class Meanwhile>
   [[gnu::noinline]] void finish(Row<E>* rows, const std::vector<Pair>& pairs, E chain[2], const Meanwhile& meanwhile) {
-    for (size_t i = pairs.size(); i-- > 0;) {
+    size_t i = pairs.size();
+    if (i & 1) step<1>(rows, pairs.data(), --i, chain, meanwhile);
+    for (; i > 0; i -= 2) step<2>(rows, pairs.data(), i - 2, chain, meanwhile);
+  }
+
+  /// Pairs first .. first + w, `first` even: chain j is that of pair first + j.
+  template <int w, class Meanwhile>
+  [[gnu::always_inline]] void step(Row<E>* rows, const Pair* pairs, size_t first, E chain[2], const Meanwhile& meanwhile) {
+    E slope[w], x[w];
+    for (int j = 0; j < w; j++) {
       meanwhile();
-      const Pair& p = pairs[i];
-      Row<E>&l = rows[p.left], &r = rows[p.right];
-      E& acc = chain[i & 1];
-      const E inverse = E::mul(prefix_[i], acc);
-      acc = E::mul(acc, denominator(l, r, p));
+      const Pair& p = pairs[first + size_t(j)];
+      const Row<E>&l = rows[p.left], &r = rows[p.right];
+      slope[j] = E::mul(prefix_[first + size_t(j)], chain[j]);
+      chain[j] = E::mul(chain[j], denominator(l, r, p));
+    }
+    for (int j = 0; j < w; j++) {
+      const Pair& p = pairs[first + size_t(j)];
+      const Row<E>&l = rows[p.left], &r = rows[p.right];
       E dy = E::template sub<3>(r.y, l.y);
-      if (p.may_be_blank && p.doubled) {
-        dy = E::select(p.doubled, dy, E::triple(E::sqr(l.x)));
-      }
-      const E slope = E::mul(dy, inverse);
-      const E x = E::minus_two(E::sqr_raw(slope), l.x, r.x);
-      const E y = E::minus(E::mul_raw(slope, E::template sub<3>(l.x, x)), l.y);
+      if (p.may_be_blank && p.doubled) dy = E::select(p.doubled, dy, E::triple(E::sqr(l.x)));
+      slope[j] = E::mul(dy, slope[j]);
+    }
+    for (int j = 0; j < w; j++) {
+      const Pair& p = pairs[first + size_t(j)];
+      x[j] = E::minus_two(E::sqr_raw(slope[j]), rows[p.left].x, rows[p.right].x);
+    }
+    // from the last, so that a pair may read what one before it is to write
+    for (int j = w; j-- > 0;) {
+      const Pair& p = pairs[first + size_t(j)];
+      Row<E>&l = rows[p.left], &r = rows[p.right];
+      const E y = E::minus(E::mul_raw(slope[j], E::template sub<3>(l.x, x[j])), l.y);
       if (p.may_be_blank) {
-        E rx = E::select(p.left_blank, x, r.x), ry = E::select(p.left_blank, y, r.y);
+        E rx = E::select(p.left_blank, x[j], r.x), ry = E::select(p.left_blank, y, r.y);
         rx = E::select(p.right_blank, rx, l.x), ry = E::select(p.right_blank, ry, l.y);
         // both blank: right was blank, and left is too
         l.x = rx, l.y = E::select(p.cancelled, ry, E::zero());
       } else {
-        l.x = x, l.y = y;
+        l.x = x[j], l.y = y;
       }
     }
   }

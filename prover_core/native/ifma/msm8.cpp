@@ -31,13 +31,10 @@ class WideMsm final : public MsmEngine<F> {
       : bases_(bases),
         n_(n),
         threads_(threads ? threads : default_threads()),
-        windows_(SignedWindows::cheapest(n, bucket_cost, max_bits)),
-        slices_(std::bit_floor(std::clamp<size_t>(2 * threads_ / windows_.count, 1, std::max<size_t>(1, windows_.buckets() / 256)))),
-        // few enough points are better summed at once; more wait only until every bucket gets some eight of them
-        block_(n <= small ? std::max<size_t>(n, 1) : std::clamp<size_t>(windows_.buckets() * 8, small / 2, size_t(1) << 20)),
-        buckets_(windows_.count),
         ones_(one_lists, blank()),
-        rest_(Xyzz<F>::infinity()) {}
+        rest_(Xyzz<F>::infinity()) {
+    shape(n);
+  }
 
   void add(size_t start, const unsigned char* scalars, size_t n) override {
     this->check_open(start, n, n_);
@@ -47,6 +44,7 @@ class WideMsm final : public MsmEngine<F> {
       done += size;
       if (pending_ == block_) flush();
     }
+    added_ += n;
   }
 
   void add_point(const Affine<F>& p) override {
@@ -54,26 +52,22 @@ class WideMsm final : public MsmEngine<F> {
     rest_.add(p);
   }
 
+  void settle() override {
+    this->check_open(0, 0, n_);
+    flush();
+    const size_t missing = n_ - std::min(n_, added_);
+    if (cost(windows_, missing) <= worthwhile * cost(windows_for(missing), missing)) return;
+    reduce_all();
+    shape(missing);
+  }
+
   Affine<F> finish() override {
     this->check_open(0, 0, n_);
     this->finished_ = true;
     flush();
-    std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
-    const size_t tasks = std::min<size_t>(threads_, sums.size());
-    parallel_for(tasks + 1, threads_, [&](size_t i) {
-      if (i == tasks)
-        sum_ones();
-      else
-        reduce(sums, sums.size() * i / tasks, sums.size() * (i + 1) / tasks);
-    });
-    Xyzz<F> total = Xyzz<F>::infinity();
-    for (size_t w = windows_.count; w-- > 0;) {
-      for (unsigned k = 0; k < windows_.bits; k++) total = total.twice();
-      for (size_t s = 0; s < slices_; s++) total.add(sums[w * slices_ + s]);
-    }
-    total.add(rest_);
-    buckets_.clear();
-    return total.to_affine();
+    reduce_all();
+    for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
+    return rest_.to_affine();
   }
 
  private:
@@ -83,6 +77,8 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr size_t piece = 4096;
   static constexpr size_t small = size_t(1) << 16;
   static constexpr size_t one_lists = 8;
+  static constexpr size_t fewest = 1024;     // scalars that windows are chosen for
+  static constexpr double worthwhile = 1.2;  // what a settled sum's windows may cost against those chosen afresh
 
   /// What one thread needs to fill buckets; kept from window to window.
   struct Desk {
@@ -96,8 +92,9 @@ class WideMsm final : public MsmEngine<F> {
   const unsigned char* bases_;
   size_t n_;
   unsigned threads_;
-  SignedWindows windows_;
-  size_t slices_, block_, pending_ = 0;
+  SignedWindows windows_{max_bits};
+  size_t slices_ = 1, block_ = 1;
+  size_t added_ = 0;  // scalars, the dropped ones too
   std::vector<Scratch<Stored<E>>> buckets_;
   std::vector<Stored<E>> ones_;
   Xyzz<F> rest_;
@@ -105,21 +102,38 @@ class WideMsm final : public MsmEngine<F> {
   // its digits; and references to the bases of scalars 1 and -1.
   std::vector<std::uint32_t> references_, one_references_;
   Scratch<std::int16_t> digits_;
-  size_t stride_;  // of digits_, window to window
-  size_t general_ = 0;
+  size_t stride_ = 0;   // of digits_, window to window
+  size_t pending_ = 0;  // how many
   std::vector<std::unique_ptr<Desk>> desks_;
 
   static Stored<E> blank() { return Stored<E>{}; }
 
+  static SignedWindows windows_for(size_t n) { return SignedWindows::cheapest(std::max(n, fewest), bucket_cost, max_bits); }
+
+  /// What n more scalars and the reduction cost, in additions.
+  static double cost(const SignedWindows& windows, size_t n) { return windows.cost(n, bucket_cost); }
+
+  /// Windows and blank buckets for n scalars to come; nothing may be pending.
+  void shape(size_t n) {
+    windows_ = windows_for(n);
+    slices_ = std::bit_floor(std::clamp<size_t>(2 * threads_ / windows_.count, 1, std::max<size_t>(1, windows_.buckets() / 256)));
+    // few enough points are better summed at once; more wait only until every bucket gets some eight of them
+    block_ = n <= small ? std::max(n, fewest) : std::clamp<size_t>(windows_.buckets() * 8, small / 2, size_t(1) << 20);
+    buckets_.clear();
+    buckets_.resize(windows_.count);
+    references_.clear();
+    digits_ = {};
+  }
+
   /// Recodes scalars of bases start .. start + n.
   void take(size_t start, const unsigned char* scalars, size_t n) {
     if (references_.empty()) {
-      references_.resize(std::min(block_, n_));
+      references_.resize(block_);
       // not a multiple of a page, or the windows' digits of one scalar would compete for one set of the cache
       stride_ = references_.size() + 32 * 3;
       digits_ = Scratch<std::int16_t>(windows_.count * stride_);
     }
-    const size_t pieces = (n + piece - 1) / piece, first = general_;
+    const size_t pieces = (n + piece - 1) / piece, first = pending_;
     std::vector<std::uint32_t> general(pieces), ones(pieces);
     std::vector<std::uint32_t> one_of(n);
     const size_t stride = stride_;
@@ -159,16 +173,15 @@ class WideMsm final : public MsmEngine<F> {
     // close the gaps that pieces left behind themselves
     for (size_t p = 0; p < pieces; p++) {
       const size_t from = first + p * piece;
-      if (from != general_ && general[p]) {
-        std::copy_n(references_.begin() + ptrdiff_t(from), general[p], references_.begin() + ptrdiff_t(general_));
+      if (from != pending_ && general[p]) {
+        std::copy_n(references_.begin() + ptrdiff_t(from), general[p], references_.begin() + ptrdiff_t(pending_));
         for (unsigned w = 0; w < windows_.count; w++)
-          std::copy_n(digits_.get() + w * stride + from, general[p], digits_.get() + w * stride + general_);
+          std::copy_n(digits_.get() + w * stride + from, general[p], digits_.get() + w * stride + pending_);
       }
-      general_ += general[p];
+      pending_ += general[p];
       one_references_.insert(one_references_.end(), one_of.begin() + ptrdiff_t(p * piece),
                              one_of.begin() + ptrdiff_t(p * piece + ones[p]));
     }
-    pending_ = general_;
     if (one_references_.size() >= block_) sum_ones();
   }
 
@@ -190,24 +203,26 @@ class WideMsm final : public MsmEngine<F> {
     return points;
   }
 
+  /// Adds what waits to buckets and lists.
   void flush() {
-    if (general_ > 0) {
-      const Scratch<std::uint8_t> points = prepared(references_.data(), general_);
-      parallel_for(windows_.count * slices_, general_ < 64 ? 1 : threads_,
-                   [&](size_t i) {
-                     std::unique_ptr<Desk> desk = take_desk();
-                     fill(points.get(), i / slices_, i % slices_, *desk);
-                     std::lock_guard lock(this->mutex_);
-                     desks_.push_back(std::move(desk));
-                   });
-      desks_.clear();
-    }
-    general_ = pending_ = 0;
+    const Scratch<std::uint8_t> points = prepared(references_.data(), pending_);
+    const size_t fills = pending_ ? windows_.count * slices_ : 0;
+    const unsigned threads = pending_ + one_references_.size() < 64 ? 1 : threads_;
+    parallel_for(fills + 1, threads, [&](size_t i) {
+      if (i == 0) return sum_ones();
+      i--;
+      std::unique_ptr<Desk> desk = take_desk();
+      fill(points.get(), i / slices_, i % slices_, *desk);
+      std::lock_guard lock(this->mutex_);
+      desks_.push_back(std::move(desk));
+    });
+    desks_.clear();
+    pending_ = 0;
   }
 
   std::unique_ptr<Desk> take_desk() {
     std::lock_guard lock(this->mutex_);
-    if (desks_.empty()) return std::make_unique<Desk>(general_ + windows_.buckets() + 1);
+    if (desks_.empty()) return std::make_unique<Desk>(pending_ + windows_.buckets() + 1);
     auto desk = std::move(desks_.back());
     desks_.pop_back();
     return desk;
@@ -225,7 +240,7 @@ class WideMsm final : public MsmEngine<F> {
     Stored<E>* buckets = open(w) + low;
     std::vector<std::uint32_t>& position = desk.position;
     position.assign(width + 1, 0);
-    for (size_t i = 0; i < general_; i++) {
+    for (size_t i = 0; i < pending_; i++) {
       const std::uint32_t b = std::uint32_t(std::abs(int(digits[i]))) - 1 - std::uint32_t(low);
       position[std::min(b, width)]++;  // digit 0 and other slices' buckets are counted last, and dropped
     }
@@ -242,7 +257,7 @@ class WideMsm final : public MsmEngine<F> {
       used += n + open;
     }
     position[width] = used;
-    for (size_t i = 0; i < general_; i++) {
+    for (size_t i = 0; i < pending_; i++) {
       const int d = digits[i];
       const std::uint32_t b = std::min(std::uint32_t(std::abs(d)) - 1 - std::uint32_t(low), width);
       sorted[position[b]] = std::uint32_t(i) | (std::uint32_t(d) & negative_bit);
@@ -251,29 +266,41 @@ class WideMsm final : public MsmEngine<F> {
     desk.summer.sum(points, sorted, desk.lists, buckets, buckets);
   }
 
+  /// Adds the bases of scalars 1 and -1 that wait to their lists.
   void sum_ones() {
-    if (!one_references_.empty()) {
-      const size_t n = one_references_.size();
-      const Scratch<std::uint8_t> points = prepared(one_references_.data(), n);
-      std::vector<std::uint32_t> references;
-      std::vector<List> lists;
-      references.reserve(n + one_lists);
-      for (size_t l = 0; l < one_lists; l++) {
-        const std::uint32_t first = std::uint32_t(references.size());
-        if (!is_blank(ones_[l])) references.push_back(stored_bit | std::uint32_t(l));
-        for (size_t i = n * l / one_lists; i < n * (l + 1) / one_lists; i++) references.push_back(std::uint32_t(i));
-        if (references.size() > first) lists.push_back({std::uint32_t(l), first, std::uint32_t(references.size()) - first});
-      }
-      BucketSummer<E>().sum(points.get(), references.data(), lists, ones_.data(), ones_.data());
-      one_references_.clear();
+    if (one_references_.empty()) return;
+    const size_t n = one_references_.size();
+    const Scratch<std::uint8_t> points = prepared(one_references_.data(), n);
+    std::vector<std::uint32_t> references;
+    std::vector<List> lists;
+    references.reserve(n + one_lists);
+    for (size_t l = 0; l < one_lists; l++) {
+      const std::uint32_t first = std::uint32_t(references.size());
+      if (!is_blank(ones_[l])) references.push_back(stored_bit | std::uint32_t(l));
+      for (size_t i = n * l / one_lists; i < n * (l + 1) / one_lists; i++) references.push_back(std::uint32_t(i));
+      if (references.size() > first) lists.push_back({std::uint32_t(l), first, std::uint32_t(references.size()) - first});
     }
-    if (!this->finished_) return;
-    for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
+    BucketSummer<E>().sum(points.get(), references.data(), lists, ones_.data(), ones_.data());
+    one_references_.clear();
+  }
+
+  /// Adds what the buckets hold to the rest and frees them.
+  void reduce_all() {
+    if (!buckets_[0].get()) return;  // all windows are opened by the first flush
+    std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
+    const size_t tasks = std::min<size_t>(threads_, sums.size());
+    parallel_for(tasks, threads_, [&](size_t i) { reduce(sums, sums.size() * i / tasks, sums.size() * (i + 1) / tasks); });
+    Xyzz<F> total = Xyzz<F>::infinity();
+    for (size_t w = windows_.count; w-- > 0;) {
+      for (unsigned k = 0; k < windows_.bits; k++) total = total.twice();
+      for (size_t s = 0; s < slices_; s++) total.add(sums[w * slices_ + s]);
+    }
+    rest_.add(total);
+    buckets_.clear();
   }
 
   /// sums[i], begin <= i < end: over slice i % slices_ of window i / slices_, of (b + 1) bucket[b].
   void reduce(std::vector<Xyzz<F>>& sums, size_t begin, size_t end) {
-    if (!buckets_[0].get()) return;  // all windows are opened by the first flush
     std::vector<const Stored<E>*> buckets;
     for (size_t i = begin; i < end; i++) buckets.push_back(buckets_[i / slices_].get() + slice(i % slices_).first);
     const auto windows = Reducer<E>().reduce(buckets, std::uint32_t(windows_.buckets() / slices_));
