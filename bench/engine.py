@@ -40,8 +40,8 @@ def measure(largest: int, rounds: int) -> list[Figure]:
         row("NTT", log2, lambda b, v=v: b.ntt(v))  # type: ignore[misc]
     v = FrMontVector(k.limbs)
     row("quotient", largest, lambda b: b.quotient(v, v))
-    row("fixed base G1", 14, lambda b: b.g1_fixed_base(G1, k[: 1 << 14]))
-    row("fixed base G2", 14, lambda b: b.g2_fixed_base(G2, k[: 1 << 14]))
+    row("fixed base G1", largest, lambda b: b.g1_fixed_base(G1, k))
+    row("fixed base G2", largest - 2, lambda b: b.g2_fixed_base(G2, k[: 1 << (largest - 2)]))
     return figures
 
 

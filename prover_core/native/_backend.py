@@ -228,14 +228,14 @@ class CpuBackend:
         """[scalars[i] * base]; one table, then about 254/c batch-affine additions a scalar."""
         out = _empty(len(scalars), 2, 4)
         with _native_errors("scalars"):
-            _native.g1_fixed_base(g1_vector([base]).limbs, scalars.limbs, out, self.threads)
+            _native.g1_fixed_base(g1_vector([base]).limbs, scalars.limbs, out, self.threads, self.scalar)
         return G1Vector(out)
 
     def g2_fixed_base(self, base: G2Point, scalars: FrVector) -> G2Vector:
         """As `g1_fixed_base`, in G2."""
         out = _empty(len(scalars), 2, 2, 4)
         with _native_errors("scalars"):
-            _native.g2_fixed_base(g2_vector([base]).limbs, scalars.limbs, out, self.threads)
+            _native.g2_fixed_base(g2_vector([base]).limbs, scalars.limbs, out, self.threads, self.scalar)
         return G2Vector(out)
 
     def matrix(

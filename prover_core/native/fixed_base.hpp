@@ -2,6 +2,11 @@
 #pragma once
 #include <vector>
 
+#include "isa.hpp"
+#if defined(HP_IFMA)
+#include "ifma/engine.hpp"
+#endif
+
 #include "batch_affine.hpp"
 #include "pool.hpp"
 #include "windows.hpp"
@@ -87,5 +92,17 @@ class FixedBase {
   unsigned threads_;
   std::vector<std::vector<Affine<F>>> table_;
 };
+
+/// out[i] = scalars[i] * base: n canonical scalars of 32 bytes each, n affine points. std::invalid_argument, with out spoiled, if a
+/// scalar is not below r. Threads: 0 for the default.
+template <class F>
+void fixed_base(const Affine<F>& base, const unsigned char* scalars, size_t n, unsigned char* out, unsigned threads, Isa isa) {
+#if defined(HP_IFMA)
+  constexpr size_t fewest = 256;  // below, rows are too few to share an inversion
+  if (isa == Isa::best && n >= fewest && cpu::has_ifma) return ifma::fixed_base<F>(base, scalars, n, out, threads);
+#endif
+  (void)isa;
+  FixedBase<F>(base, n, threads).multiply(scalars, n, out);
+}
 
 }  // namespace hp

@@ -95,6 +95,24 @@ def test_g2_sums_agree(g2_bases: G2Vector, make, hard: bool) -> None:  # type: i
     assert WIDE.g2_msm(bases, make(N)) == SCALAR.g2_msm(bases, make(N))
 
 
+@pytest.mark.parametrize("make", [scalars, skewed])
+@pytest.mark.parametrize("n", [256, 2050, N])
+def test_multiples_of_one_base_agree(make, n: int) -> None:  # type: ignore[no-untyped-def]
+    """Blocks that are full and not, 0, 1, -1 and equal neighbours among the scalars."""
+    k = make(n)
+    assert np.array_equal(WIDE.g1_fixed_base(G1, k).limbs, SCALAR.g1_fixed_base(G1, k).limbs)
+    assert np.array_equal(WIDE.g2_fixed_base(G2, k).limbs, SCALAR.g2_fixed_base(G2, k).limbs)
+
+
+def test_multiples_of_infinity_and_of_refused_scalars() -> None:
+    assert not WIDE.g1_fixed_base(G1Point(0, 0), scalars(300)).limbs.any()
+    assert not WIDE.g2_fixed_base(G2Point((0, 0), (0, 0)), scalars(300)).limbs.any()
+    k = scalars(300).limbs.copy()
+    k[299] = np.frombuffer(R.to_bytes(32, "little"), dtype=np.uint64)
+    with pytest.raises(InvalidInputError, match="not below r"):
+        WIDE.g1_fixed_base(G1, FrVector(k))
+
+
 def test_opposite_points_cancel_to_infinity() -> None:
     """Every bucket holds P and -P: sums pass through infinity in every lane."""
     p = g1_vector([G1]).limbs[0]

@@ -62,12 +62,12 @@ class Accumulator {
 };
 
 template <class F>
-void fixed_base(nb::handle base, nb::handle scalars, nb::handle out, unsigned threads) {
+void multiples(nb::handle base, nb::handle scalars, nb::handle out, unsigned threads, bool scalar) {
   const Affine<F> b = one_point<F>(base, "base");
   const Buffer k(scalars, 8, {4}, "scalars"), target = points<F>(out, "result", true);
   if (k.rows() != target.rows()) throw std::invalid_argument("result and scalars differ in length");
   nb::gil_scoped_release unlocked;
-  FixedBase<F>(b, k.rows(), threads).multiply(k.data(), k.rows(), target.writable());
+  fixed_base<F>(b, k.data(), k.rows(), target.writable(), threads, scalar ? Isa::scalar : Isa::best);
 }
 
 /// out[i] = canonical coordinates and on the curve, or infinity.
@@ -93,7 +93,7 @@ void bind_group(nb::module_& m, const char* accumulator, const char* fixed) {
       .def("add_point", &Accumulator<F>::add_point)
       .def("settle", &Accumulator<F>::settle)
       .def("finish", &Accumulator<F>::finish);
-  m.def(fixed, &fixed_base<F>);
+  m.def(fixed, &multiples<F>);
 }
 
 }  // namespace

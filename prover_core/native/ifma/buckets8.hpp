@@ -38,7 +38,7 @@ template <class E>
 
 /// Lanes as eight stored points.
 template <class E>
-[[gnu::always_inline]] inline void store_rows(Row<E>& row, Stored<E>* const p[8]) {
+[[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* const p[8]) {
   const Word* limbs = row.x.limbs();
   constexpr int words = 2 * E::words;
   for (int w = 0; w < words; w += 8) {
@@ -51,7 +51,7 @@ template <class E>
   }
 }
 template <class E>
-[[gnu::always_inline]] inline void store_rows(Row<E>& row, Stored<E>* first) {
+[[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* first) {
   Stored<E>* p[8];
   for (int i = 0; i < 8; i++) p[i] = first + i;
   store_rows(row, p);

@@ -134,7 +134,23 @@ struct Prime8 {
     x.c = V::from_columns(r[0], r[1], r[2], r[3]);
     y.c = V::negate_where(negative, V::from_columns(r[4], r[5], r[6], r[7]));
   }
+  /// Eight points as affine bases in memory: x as it lies and 4 y, below p; lanes of `blank` as infinity. x, y below 2.34 p.
+  static void store(std::uint8_t* const p[8], const Prime8& x, const Prime8& y, __mmask8 blank) {
+    Word r[8];
+    x.c.canonical().to_columns(r);
+    fourfold(y).c.canonical().to_columns(r + 4);
+    for (Word& limb : r) limb = _mm512_maskz_mov_epi64(__mmask8(~blank), limb);
+    transpose(r);
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(p[i], r[i]);
+  }
+  /// Not carried.
+  static Prime8 fourfold(const Prime8& a) {
+    Prime8 r;
+    for (int i = 0; i < 5; i++) r.c.l[i] = _mm512_slli_epi64(a.c.l[i], 2);
+    return r;
+  }
   Word* limbs() { return c.l; }
+  const Word* limbs() const { return c.l; }
 };
 
 /// Coordinates in Fq2 = Fq[u] / (u^2 + 1).
@@ -231,7 +247,37 @@ struct Quadratic8 {
     y.c0 = V::negate_where(negative, V::from_columns(r[0], r[1], r[2], r[3]));
     y.c1 = V::negate_where(negative, V::from_columns(r[4], r[5], r[6], r[7]));
   }
+  static void store(std::uint8_t* const p[8], const Quadratic8& x, const Quadratic8& y, __mmask8 blank) {
+    std::uint8_t* second[8];
+    for (int i = 0; i < 8; i++) second[i] = p[i] + 64;
+    const auto four = [](const V& a) { return Prime8<P>::fourfold({a}).c.canonical(); };
+    store_pair(p, x.c0.canonical(), x.c1.canonical(), blank);
+    store_pair(second, four(y.c0), four(y.c1), blank);
+  }
   Word* limbs() { return c0.l; }  // c0 and c1 are adjacent
+  const Word* limbs() const { return c0.l; }
+
+ private:
+  static void store_pair(std::uint8_t* const p[8], const V& a, const V& b, __mmask8 blank) {
+    Word r[8];
+    a.to_columns(r);
+    b.to_columns(r + 4);
+    for (Word& limb : r) limb = _mm512_maskz_mov_epi64(__mmask8(~blank), limb);
+    transpose(r);
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(p[i], r[i]);
+  }
+};
+
+/// The coordinates of points over a field of one at a time.
+template <class F>
+struct CoordinateOf;
+template <>
+struct CoordinateOf<Fq> {
+  using type = Prime8<params::FqParams>;
+};
+template <>
+struct CoordinateOf<Fq2> {
+  using type = Quadratic8<params::FqParams>;
 };
 
 }  // namespace hp::ifma

@@ -10,6 +10,10 @@ namespace hp::ifma {
 template <class F>
 std::unique_ptr<MsmEngine<F>> make_msm(const unsigned char* bases, size_t n, unsigned threads);
 
+/// As hp::fixed_base; worth it from some hundred scalars.
+template <class F>
+void fixed_base(const Affine<F>& base, const unsigned char* scalars, size_t n, unsigned char* out, unsigned threads);
+
 /// Whether `ntt` and `quotient` of size 2^log2 belong here: rows and columns fill the lanes, and no sum leaves its bound.
 inline bool takes(unsigned log2, Isa isa) { return isa == Isa::best && cpu::has_ifma && log2 >= 8 && log2 <= 26; }
 

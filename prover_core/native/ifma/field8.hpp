@@ -211,6 +211,19 @@ struct alignas(64) Fp8 {
     return _mm512_testn_epi64_mask(any, any);
   }
 
+  /// The representatives below p, carried, of values below 10.5 p.
+  [[gnu::always_inline]] Fp8 canonical() const {
+    Fp8 v = *this;
+    v.reduce_small();
+    for (int round = 0; round < 2; round++) {
+      Fp8 t;
+      for (int i = 0; i < 5; i++) t.l[i] = _mm512_sub_epi64(v.l[i], word(C::p[i]));
+      t.carry();
+      v = select(_mm512_movepi64_mask(t.l[4]), t, v);
+    }
+    return v;
+  }
+
   /// Lanes whose value, below 10.5 p, is 0 modulo p.
   __mmask8 vanishes() const {
     Fp8 v = *this;

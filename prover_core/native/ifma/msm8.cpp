@@ -12,17 +12,6 @@ namespace hp::ifma {
 namespace {
 
 template <class F>
-struct CoordinateOf;
-template <>
-struct CoordinateOf<Fq> {
-  using type = Prime8<params::FqParams>;
-};
-template <>
-struct CoordinateOf<Fq2> {
-  using type = Quadratic8<params::FqParams>;
-};
-
-template <class F>
 class WideMsm final : public MsmEngine<F> {
   using E = typename CoordinateOf<F>::type;
 

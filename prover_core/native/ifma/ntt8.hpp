@@ -91,17 +91,9 @@ inline std::vector<Limbs> twiddles(size_t n, const Fr& w, const Fr& s) {
 }
 
 /// Canonical (below p) and packed to four 64-bit limbs; v carried, below 10.5 p.
-[[gnu::always_inline]] inline void store8(u64* p, Fr8 v) {
-  v.reduce_small();
-  constexpr Limbs p1 = Fr8::C::p;
-  for (int round = 0; round < 2; round++) {
-    Fr8 t;
-    for (int i = 0; i < 5; i++) t.l[i] = _mm512_sub_epi64(v.l[i], word(p1[i]));
-    t.carry();
-    v = Fr8::select(_mm512_movepi64_mask(t.l[4]), t, v);
-  }
+[[gnu::always_inline]] inline void store8(u64* p, const Fr8& v) {
   Word c[4];
-  v.to_columns(c);
+  v.canonical().to_columns(c);
   const Word x0 = _mm512_unpacklo_epi64(c[0], c[1]), x1 = _mm512_unpackhi_epi64(c[0], c[1]);  // e0 e2 e4 e6 | e1 e3 e5 e7, limbs 0 1
   const Word y0 = _mm512_unpacklo_epi64(c[2], c[3]), y1 = _mm512_unpackhi_epi64(c[2], c[3]);  // limbs 2 3
   // per 128-bit lane k: x0 = e(2k) limbs 01, y0 = e(2k) limbs 23, x1, y1 = e(2k + 1)
