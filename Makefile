@@ -5,6 +5,7 @@
 #   make check     format, lint, types, generated files: fails on a difference
 #   make generate  writes the generated files anew    make format     formats and fixes
 #   make bench     the published figures, if bench/ has them
+#   make sanitize  the native engine's algorithms under ASan and UBSan: every engine, any number of threads, the same bytes
 #   make check-kernels   compiles the CUDA kernels with NVRTC and nvcc, bounds their registers; needs no GPU
 #   make test-gpu, make bench-gpu   the kernels' tests and figures on this machine's GPU (CUDA=12 or 13, as its driver)
 #   make clean     removes what was built
@@ -31,7 +32,7 @@ NATIVE := $(shell find prover_core/native \( -name '*.cpp' -o -name '*.hpp' -o -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help demo test test-slow fuzz check check-kernels test-gpu bench-gpu format generate bench clean install dev
+.PHONY: help demo test test-slow fuzz check sanitize check-kernels test-gpu bench-gpu format generate bench clean install dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -84,6 +85,16 @@ check: $(STAMPS)/dev
 	@$(STEP) "generated stubs" $(BIN)/python tools/generate_stubs.py --check
 	@$(STEP) "derived constants" $(BIN)/python prover_core/native/params/derive.py --check
 	@test ! -e $(STAMPS)/kernels || $(STEP) "CUDA kernels (NVRTC)" $(BIN)/python tests/gpu/check_kernels.py --quick
+
+SANITIZE := .cache/sanitize
+
+# Two numbers of threads, and the portable arithmetic: one digest of all that was computed.
+sanitize: $(STAMPS)/venv
+	@$(STEP) "engine with ASan and UBSan" sh -c '$(BIN)/cmake -S tests/native -B $(SANITIZE) -G Ninja \
+	  -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" && $(BIN)/ninja -C $(SANITIZE) -j $(JOBS)'
+	@$(SANITIZE)/sanitize 1 >$(SANITIZE)/results && $(SANITIZE)/sanitize 3 >>$(SANITIZE)/results && \
+	  HYBRID_PROVER_ISA=portable $(SANITIZE)/sanitize 2 >>$(SANITIZE)/results; status=$$?; cat $(SANITIZE)/results; \
+	  test $$status = 0 && test "$$(grep ^digest $(SANITIZE)/results | sort -u | wc -l)" = 1
 
 CUDA ?= 13
 

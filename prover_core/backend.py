@@ -34,10 +34,11 @@ class Accumulator(Protocol[P]):
     def add_point(self, point: G1Point | G2Point) -> None:
         """Adds one point of the accumulator's own group (a partial computed elsewhere)."""
 
-    def settle(self) -> None:
-        """Does what can be done of `finish` before the rest is added; `InvalidInputError` after `finish`.
+    def settle(self, missing: int) -> None:
+        """Does what can be done of `finish` before the rest, `missing` scalars or fewer, is added.
 
         For idle times: the sum is the same and comes sooner after the last `add`, but the whole costs more.
+        `InvalidInputError` after `finish`.
         """
 
     def finish(self) -> P:

@@ -125,11 +125,11 @@ class CudaAccumulator(Generic[P]):
             raise InvalidInputError("a point of another group cannot be added to this sum", field="point")
         self._points.append(point)
 
-    def settle(self) -> None:
+    def settle(self, missing: int) -> None:
         """As `Accumulator.settle`; on the device nothing waits for a caller."""
         self._check_open()
         if self._cpu is not None:
-            self._cpu.settle()
+            self._cpu.settle(missing)
 
     def finish(self) -> P:
         """The sum. `InvalidInputError` when called twice or if a scalar was not below r."""

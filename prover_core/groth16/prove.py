@@ -128,7 +128,7 @@ class StreamingProver:
         if self._finished:
             raise StreamOrderError("the proof is already finished")
         try:
-            return self._sums.settle()
+            return self._sums.settle(self.missing)
         except BaseException:
             self._finished = True
             raise

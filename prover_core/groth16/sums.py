@@ -38,8 +38,9 @@ class ProofSums(Protocol):
     def add(self, offset: int, wires: FrVector) -> None:
         """Adds the share of wires offset .. offset + len(wires), each canonical, inside the circuit and added once."""
 
-    def settle(self) -> bool:
-        """Some of what `finish` would have to do for the wires added; False if nothing is left that is worth doing."""
+    def settle(self, missing: int) -> bool:
+        """Some of what `finish` would have to do for the wires added, while `missing` more are awaited; False if nothing
+        is left that is worth doing."""
 
     def finish(self, witness: FrVector) -> Sums:
         """The sums of the wires added, with h from the whole witness; all of them but where partials stand in."""
@@ -89,10 +90,10 @@ class StreamedSums:
             self._l.add(first - private, wires[first - offset :])
         self._unsettled = [self._a, self._b1, self._l, self._b2]
 
-    def settle(self) -> bool:
+    def settle(self, missing: int) -> bool:
         """One sum, the dearest first, of those that grew since they were last settled."""
         if self._unsettled:
-            self._unsettled.pop().settle()
+            self._unsettled.pop().settle(missing)
         return bool(self._unsettled)
 
     def finish(self, witness: FrVector) -> Sums:
@@ -121,7 +122,7 @@ class WholeSums:
     def add(self, offset: int, wires: FrVector) -> None:
         """Nothing yet: `finish` is given the whole witness."""
 
-    def settle(self) -> bool:
+    def settle(self, missing: int) -> bool:
         """Nothing: one sum after another is the point."""
         return False
 

@@ -66,10 +66,10 @@ class G1Accumulator:
         with _native_errors("point"):
             self._open.add_point(g1_vector([point]).limbs)
 
-    def settle(self) -> None:
+    def settle(self, missing: int) -> None:
         """Sums what waits for more of its kind; few missing scalars get windows, and buckets, of their own size."""
         with _native_errors():
-            self._open.settle()
+            self._open.settle(missing)
 
     def finish(self) -> G1Point:
         """The sum; frees the buckets. `InvalidInputError` when called twice."""
@@ -100,10 +100,10 @@ class G2Accumulator:
         with _native_errors("point"):
             self._open.add_point(g2_vector([point]).limbs)
 
-    def settle(self) -> None:
+    def settle(self, missing: int) -> None:
         """As in G1."""
         with _native_errors():
-            self._open.settle()
+            self._open.settle(missing)
 
     def finish(self) -> G2Point:
         """The sum; frees the buckets. `InvalidInputError` when called twice."""

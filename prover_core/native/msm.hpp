@@ -43,7 +43,7 @@ class Msm final : public MsmEngine<F> {
   }
 
   /// Blocks do not wait, and the buckets are needed for what is missing: nothing to do.
-  void settle() override { this->check_open(0, 0, n_); }
+  void settle(size_t) override { this->check_open(0, 0, n_); }
 
   /// The sum. 2^(c-1) bucket reductions a window, then 254 doublings; closes the accumulator and frees its buckets.
   Affine<F> finish() override {

@@ -18,9 +18,9 @@ class MsmEngine {
   /// spoiled, if the range leaves the bases or a scalar is not below r.
   virtual void add(size_t start, const unsigned char* scalars, size_t n) = 0;
   virtual void add_point(const Affine<F>& p) = 0;
-  /// Does what can be done of `finish` before the rest of the scalars is there; for idle times, since it does not make the
-  /// whole cheaper. The sum is the same.
-  virtual void settle() = 0;
+  /// Does what can be done of `finish` before the rest of the scalars, about `missing` of them, is there; for idle times,
+  /// since it does not make the whole cheaper. The sum is the same.
+  virtual void settle(size_t missing) = 0;
   /// The sum; closes the accumulator and frees its buckets.
   virtual Affine<F> finish() = 0;
 

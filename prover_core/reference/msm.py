@@ -86,7 +86,7 @@ class MsmAccumulator(Generic[F, P]):
             raise InvalidInputError(f"not a {self._group.kind.__name__}", field="point")
         self._sum = self._group.add_jacobian(total, self._group.lift(point))
 
-    def settle(self) -> None:
+    def settle(self, missing: int) -> None:
         """Nothing waits."""
         self._open()
 

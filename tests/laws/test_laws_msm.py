@@ -158,12 +158,12 @@ def test_settling_changes_no_sum(group: Group, data: st.DataObject) -> None:
     expected = [0] * FULL
     for i, (begin, end) in enumerate(pieces):
         if settled[i % len(settled)]:
-            accumulator.settle()
+            accumulator.settle(data.draw(st.sampled_from([0, 300, FULL, 10 * FULL])))
         accumulator.add(begin, FrVector.from_ints(scalars[begin:end]))
         expected[begin:end] = [x + k for x, k in zip(expected[begin:end], scalars[begin:end], strict=True)]
     if settled[-1]:
-        accumulator.settle()
-        accumulator.settle()
+        accumulator.settle(0)
+        accumulator.settle(0)
     assert accumulator.finish() == group.expected(expected)
 
 
@@ -206,7 +206,7 @@ def test_misuse_is_refused(group: Group) -> None:
     assert accumulator.finish() == group.expected([1, 2], 8)
     for late in (
         accumulator.finish,
-        accumulator.settle,
+        lambda: accumulator.settle(0),
         lambda: accumulator.add(0, two),
         lambda: accumulator.add_point(other.generator),
     ):

@@ -43,9 +43,9 @@ class Accumulator {
 
   void add_point(nb::handle point) { msm_->add_point(one_point<F>(point, "point")); }
 
-  void settle() {
+  void settle(size_t missing) {
     nb::gil_scoped_release unlocked;
-    msm_->settle();
+    msm_->settle(missing);
   }
 
   void finish(nb::handle out) {

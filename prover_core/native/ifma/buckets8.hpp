@@ -235,11 +235,12 @@ class BucketSummer {
   [[gnu::always_inline]] bool load_row(Row<E>& row, __m256i refs, const Stored<E>* stored) {
     const __mmask8 negative = _mm256_movepi32_mask(refs);
     const __mmask8 special = _mm256_test_epi32_mask(refs, _mm256_set1_epi32(int(stored_bit)));
+    if (special == 0xff) return load_stored(row, refs, stored);
     const __m256i index = _mm256_maskz_and_epi32(__mmask8(~special), refs, _mm256_set1_epi32(int(index_mask)));
     alignas(64) const std::uint8_t* p[8];
     _mm512_store_si512(p, _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu32_epi64(index), E::base_bytes == 64 ? 6 : 7),
                                            word(reinterpret_cast<u64>(points_))));
-    if (special != 0xff) E::load(row.x, row.y, p, negative);
+    E::load(row.x, row.y, p, negative);
     if (__builtin_expect(special == 0, 1)) return false;
     alignas(64) u64 t[2 * E::words][8];
     for (int j = 0; j < E::words; j++) {
@@ -270,6 +271,17 @@ class BucketSummer {
       row.y.limbs()[j] = _mm512_load_si512(t[E::words + j]);
     }
     return blank;
+  }
+
+  /// As load_row where no lane is one of `points`.
+  [[gnu::noinline]] static bool load_stored(Row<E>& row, __m256i refs, const Stored<E>* stored) {
+    static constexpr Stored<E> nothing{};
+    alignas(32) std::uint32_t lanes[8];
+    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), refs);
+    const Stored<E>* p[8];
+    for (int i = 0; i < 8; i++) p[i] = lanes[i] == absent ? &nothing : stored + (lanes[i] & index_mask);
+    load_rows(row, p);
+    return row.y.blank() != 0;
   }
 
   static void store_set(const Set& set, Row<E>& row, Stored<E>* buckets, Stored<E>* partial) {

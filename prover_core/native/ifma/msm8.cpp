@@ -33,7 +33,6 @@ class WideMsm final : public MsmEngine<F> {
       done += size;
       if (pending_ == block_) flush();
     }
-    added_ += n;
   }
 
   void add_point(const Affine<F>& p) override {
@@ -41,10 +40,10 @@ class WideMsm final : public MsmEngine<F> {
     rest_.add(p);
   }
 
-  void settle() override {
+  void settle(size_t missing) override {
     this->check_open(0, 0, n_);
+    missing = std::min(missing, n_);
     flush();
-    const size_t missing = n_ - std::min(n_, added_);
     if (cost(windows_, missing) <= worthwhile * cost(windows_for(missing), missing)) return;
     reduce_all();
     shape(missing);
@@ -83,7 +82,6 @@ class WideMsm final : public MsmEngine<F> {
   unsigned threads_;
   SignedWindows windows_{max_bits};
   size_t slices_ = 1, block_ = 1;
-  size_t added_ = 0;  // scalars, the dropped ones too
   std::vector<Scratch<Stored<E>>> buckets_;
   std::vector<Stored<E>> ones_;
   Xyzz<F> rest_;
