@@ -2,9 +2,11 @@
 
 One step of work is one chunk, or the finish of a segment whose chunks are all in. Steps go round the jobs in turn, and
 within a job to segments already begun, earlier ones first: no job waits for another, and few accumulators are open at
-once. A segment whose edge stalls may lose its accumulators to one that can be finished; its source has all that is
-needed to begin again. A segment is worked on under a lease, whose token goes with everything that is said of it;
-whether it is tried again is for others to decide. Native calls release the GIL and share the backend's own thread pool.
+once. When nothing else is to be done, sums of segments that wait for their edge are settled, so that less is left after
+the last chunk. A segment whose edge stalls may lose its accumulators to one that can be finished; its source has all
+that is needed to begin again. A segment is worked on under a lease, whose token goes with everything that is said of
+it; whether it is tried again is for others to decide. Native calls release the GIL and share the backend's own thread
+pool.
 """
 
 from __future__ import annotations
@@ -31,6 +33,9 @@ from .validation import wire_leaf
 from .witnesslog import decode
 
 log = structlog.get_logger(__name__)
+
+WORTH_SETTLING = 1 << 16
+"""Wires of a segment from which on its sums are settled; the proof of a smaller one takes little longer than that."""
 
 Timings = tuple[common_pb2.PhaseTiming, ...]
 
@@ -66,6 +71,8 @@ class _Work:
     first_ready_nanos: int = 0
     queue_nanos: int = 0
     prover: StreamingProver | None = None
+    unsettled: bool = False
+    """Whether something of `prover.finish` can be done while nothing else is."""
     source: ChunkSource | None = None
     begun_nanos: int = 0
     accumulate_nanos: int = 0
@@ -104,14 +111,15 @@ class _Work:
 
     def note_taken(self) -> None:
         """A thread has it: what it waited is added up."""
-        self.queue_nanos += time.monotonic_ns() - self.ready_since
+        if self.ready_since:
+            self.queue_nanos += time.monotonic_ns() - self.ready_since
         self.ready_since = 0
 
     def shut(self) -> None:
         """Lets go of accumulators and source; the segment can begin again."""
         if self.source is not None:
             self.source.close()
-        self.prover, self.source, self.consumed = None, None, 0
+        self.prover, self.source, self.consumed, self.unsettled = None, None, 0, False
 
 
 Source = Callable[[SegmentKey, int], ChunkSource]
@@ -228,13 +236,17 @@ class Executor:
                 if self._stopping:
                     return
                 assert work is not None
+                settling = not work.runnable
                 work.note_taken()
                 work.running = True
             leaf: common_pb2.LeafProof | None = None
             error: status_pb2.Status | None = None
             try:
                 with structlog.contextvars.bound_contextvars(job_id=work.key[0].hex(), segment=work.key[1]):
-                    leaf = self._step(work)
+                    if settling:
+                        self._settle(work)
+                    else:
+                        leaf = self._step(work)
             except Exception as e:
                 error = self._explain(work, e)
             if work.prover is not None:
@@ -255,7 +267,7 @@ class Executor:
                 self._on_broken(work.key, work.token, error, work.timings())
 
     def _pick(self) -> _Work | None:
-        """The next step: jobs in turn, within a job what is open first, then the order of segments."""
+        """The next step: jobs in turn, within a job what is open first, then the order of segments; else what waits."""
         for _ in range(len(self._turn)):
             job_id = self._turn[0]
             self._turn.rotate(-1)
@@ -264,7 +276,9 @@ class Executor:
                 if work in self._open or self._make_room(work):
                     self._open.add(work)
                     return work
-        return None
+        if any(w.running for w in self._open):
+            return None
+        return next((w for w in self._open if w.unsettled), None)
 
     def _make_room(self, work: _Work) -> bool:
         """Whether one more segment may be open; one that stalls gives way to one that can be finished."""
@@ -314,12 +328,20 @@ class Executor:
             record = require(work.source.next(), work.key, work.consumed)
             work.prover.add(record.wire_offset, decode(record), self._partial(work, record))
             work.consumed += 1
+            work.unsettled = work.circuit.wires >= WORTH_SETTLING
             work.accumulate_nanos += time.perf_counter_ns() - start
             return None
         work.finish_started_nanos, start = time.time_ns(), time.perf_counter_ns()
         proof = work.prover.finish()
         work.finish_nanos, work.quotient_nanos = time.perf_counter_ns() - start, work.prover.quotient_nanos
         return wire_leaf(proof, work.prover.publics)
+
+    def _settle(self, work: _Work) -> None:
+        """One of the segment's sums; its next chunk waits no longer than that takes."""
+        assert work.prover is not None
+        start = time.perf_counter_ns()
+        work.unsettled = work.prover.settle()
+        work.accumulate_nanos += time.perf_counter_ns() - start
 
     def _partial(self, work: _Work, record: Record) -> Partial | None:
         """The chunk's partial, believed until the proof is verified; points outside their groups are wrong at once."""

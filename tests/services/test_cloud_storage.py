@@ -21,7 +21,7 @@ from hybrid_prover.v1 import common_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend
 from prover_core.errors import InvalidInputError
-from prover_core.groth16 import Proof, verify
+from prover_core.groth16 import Proof, StreamingProver, verify
 from prover_core.types import FrMontVector, FrVector
 
 JOB = b"j" * 32
@@ -201,6 +201,32 @@ def test_a_stalled_segment_gives_way_and_begins_again(tmp_path: Path, sample: Sa
     assert segment == 0
     bench.check(leaf, 3)
     assert bench.executor.finishing() == 0
+    bench.executor.close()
+
+
+def test_sums_settle_while_a_segment_waits_for_its_edge(
+    tmp_path: Path, sample: Sample, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sum a step until none is left, after every chunk; the leaf is as good as any."""
+    settled: queue.Queue[bool] = queue.Queue()
+    settle = StreamingProver.settle
+
+    def watched(prover: StreamingProver) -> bool:
+        more = settle(prover)
+        settled.put(more)
+        return more
+
+    monkeypatch.setattr(StreamingProver, "settle", watched)
+    monkeypatch.setattr("cloud.executor.WORTH_SETTLING", sample.key.n_vars)
+    bench = Bench(tmp_path, sample, backend, workers=2, max_open=2)
+    count = bench.write(0, 3)
+    for chunks in (1, count - 1):
+        bench.executor.advance((JOB, 0), 1, bench.circuit, chunks, False)
+        while settled.get(timeout=20):
+            pass
+    bench.executor.advance((JOB, 0), 1, bench.circuit, count, True)
+    _, leaf = bench.out.get(timeout=20)
+    bench.check(leaf, 3)
     bench.executor.close()
 
 
