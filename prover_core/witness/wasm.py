@@ -48,6 +48,19 @@ _ABI: Final = {
 """Functions that a program must export: how many words each takes and gives."""
 _MESSAGE_CHAR: Final = "getMessageChar"
 
+_REFUSED_FEATURES: Final = (
+    "wasm_relaxed_simd",
+    "wasm_simd",
+    "wasm_threads",
+    "wasm_memory64",
+    "wasm_tail_call",
+    "wasm_multi_memory",
+    "wasm_exceptions",
+    "wasm_gc",
+    "wasm_function_references",
+)
+"""What circom does not use. wasmtime's C API ends the process where a host asks about a type with vectors in it."""
+
 _COPIER: Final = """
 (module
   (import "circuit" "getWitness" (func $getWitness (param i32)))
@@ -126,6 +139,8 @@ class WasmProgram:
         self._inputs = tuple(inputs)
         config = wasmtime.Config()
         config.consume_fuel = True
+        for feature in _REFUSED_FEATURES:
+            setattr(config, feature, False)
         if cache:
             config.cache = True
         self._engine = wasmtime.Engine(config)
