@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import fsspec
+import fsspec.asyn
 
 from .artifacts import MAX_ARTIFACT_BYTES, Artifacts, ArtifactStore, ArtifactWriter, object_name
 from .errors import DamagedError, FormatError, InvalidInputError, UnavailableError
@@ -29,6 +30,9 @@ MARK: Final = b"Artifacts of hybrid-prover, each named by the SHA-256 of its con
 """An artifact that every store has: whether it can be read or put says whether the store can be used."""
 KEEP_SECONDS: Final = 60.0
 """A copy used this recently is not let go: whoever asked for it may not have opened it yet."""
+PATIENCE_SECONDS: Final = 120.0
+SLOWEST_BYTES: Final = 128 << 10
+"""An upload that takes `PATIENCE_SECONDS` and a second for each so many bytes has failed."""
 _BLOCK: Final = 16 << 20
 
 
@@ -118,13 +122,13 @@ class RemoteArtifactStore(Artifacts):
         name = self._name(digest)
         with self._reaching():
             if self._atomic:
-                self._files.put_file(str(local), name)
+                self._put(local, name)
             else:
                 aside = f"{self._base}/incoming/{digest}.{secrets.token_hex(8)}"
                 for file in (aside, name):
                     self._files.makedirs(file.rpartition("/")[0], exist_ok=True)
                 try:
-                    self._files.put_file(str(local), aside)
+                    self._put(local, aside)
                     self._files.mv(aside, name)
                 except BaseException:
                     with contextlib.suppress(Exception):
@@ -133,6 +137,14 @@ class RemoteArtifactStore(Artifacts):
         if self._size(digest) != local.stat().st_size:
             raise UnavailableError(f"{self._shown} has not kept artifact {digest}", field="artifacts")
         self._there.add(digest)
+
+    def _put(self, local: Path, name: str) -> None:
+        """Copies a file there. Clients of the stores time their reads, not their writes: a stalled one would hang."""
+        if self._files.async_impl:
+            seconds = PATIENCE_SECONDS + local.stat().st_size / SLOWEST_BYTES
+            fsspec.asyn.sync(self._files.loop, self._files._put_file, str(local), name, timeout=seconds)
+        else:
+            self._files.put_file(str(local), name)
 
     def _fetch(self, digest: Digest) -> Path | None:
         size = self._size(digest)

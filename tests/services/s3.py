@@ -71,6 +71,9 @@ class Line:
         self.target = port
         self.budget: int | None = None
         self.cuts = 0
+        self.flowing = threading.Event()
+        """While it is not set, what comes is not read."""
+        self.flowing.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -79,16 +82,23 @@ class Line:
         self._listener.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 near, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
                 far = socket.create_connection(("127.0.0.1", self.target))
-                threading.Thread(target=self._forward, args=(near, far, True), daemon=True).start()
-                threading.Thread(target=self._forward, args=(far, near, False), daemon=True).start()
+            except OSError:
+                near.close()
+                continue
+            for ends in ((near, far, True), (far, near, False)):
+                threading.Thread(target=self._forward, args=ends, daemon=True).start()
 
     def _forward(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 16):
+                self.flowing.wait()
                 if counted and self.budget is not None:
                     data = data[: max(self.budget, 0)]
                     self.budget -= len(data)
@@ -99,3 +109,5 @@ class Line:
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+            # Left open, it would go on taking in what the other side sends.
+            end.close()

@@ -41,9 +41,10 @@ def channel_to(server: CloudServer) -> grpc.aio.Channel:
 
 async def prove(edge: Edge, sample: Sample, start: int) -> bytes:
     job = os.urandom(32)
-    await edge.open(job, [sample.digest])
-    await edge.witness(job, 0, sample.wires(start))
-    assert (await edge.ended(job)).HasField("done")
+    async with asyncio.timeout(60):
+        await edge.open(job, [sample.digest])
+        await edge.witness(job, 0, sample.wires(start))
+        assert (await edge.ended(job)).HasField("done")
     return job
 
 

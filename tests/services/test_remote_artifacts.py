@@ -156,6 +156,23 @@ def test_an_interrupted_upload_is_not_told_and_goes_on_without_its_sender(s3: S3
     assert s3.read(BUCKET, key_of(content)) == content
 
 
+def test_an_upload_that_stalls_is_given_up(s3: S3, line: Line, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("prover_core.remote_artifacts.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("prover_core.remote_artifacts.SLOWEST_BYTES", 1 << 40)
+    store, content = store_at(tmp_path), os.urandom(20 << 20)
+    out = store.writer(digest_of(content), len(content))
+    out.write(content)
+    line.flowing.clear()
+    begun = time.monotonic()
+    with pytest.raises(UnavailableError, match="Timeout"):
+        out.commit()
+    assert time.monotonic() - begun < 10
+    line.flowing.set()
+    assert s3.keys(BUCKET) == []
+    monkeypatch.setattr("prover_core.remote_artifacts.PATIENCE_SECONDS", 60.0)
+    assert store.has(digest_of(content))
+
+
 def test_an_upload_that_a_kill_ended_goes_on_at_the_next_start(s3: S3, line: Line, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     line.budget = 100_000
@@ -222,9 +239,11 @@ def test_copies_are_bounded_and_the_last_used_stay(s3: S3, tmp_path: Path) -> No
 
 def test_the_only_copy_is_never_let_go(s3: S3, line: Line, tmp_path: Path) -> None:
     store = store_at(tmp_path, cache_bytes=1)
-    with pytest.raises(UnavailableError), store.writer(digest_of(b"only here"), 9) as out:
-        out.write(b"only here")
-        line.budget = 0
+    out = store.writer(digest_of(b"only here"), 9)
+    out.write(b"only here")
+    line.budget = 0
+    with pytest.raises(UnavailableError):
+        out.commit()
     path = store._local.target(digest_of(b"only here"))
     os.utime(path, (1, 1))
     line.budget = None
