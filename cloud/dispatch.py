@@ -44,6 +44,8 @@ from .witnesslog import diagnose, read_publics
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
+MAX_ERROR_BYTES = 8192
+"""Larger statuses of remote workers are cut to their message's beginning."""
 _COMPUTE = frozenset({"accumulate", "quotient", "finish"})
 
 
@@ -162,7 +164,8 @@ class Dispatcher:
         for key, held in holds.items():
             if self.book.is_current(message.worker_id, key, held.lease.token):
                 task = self.book.tasks[key]
-                remote.feed(key, held.lease.token, task.available, task.complete, sent=held.chunks, ended=held.complete)
+                sent = min(held.chunks, task.available)
+                remote.feed(key, held.lease.token, task.available, task.complete, sent=sent, ended=held.complete)
         self._do(out)
         if message.leaving:
             self._do(self.book.leaving(message.worker_id, now))
@@ -255,6 +258,9 @@ class Dispatcher:
     async def _remote_failed(self, key: SegmentKey, token: int, failed: worker_pb2.TaskFailed) -> None:
         """What a worker blames on the witness is looked at here: a worker that errs must not fail a job."""
         error, verdict = failed.error, Verdict.ERROR
+        if not error.code or error.ByteSize() > MAX_ERROR_BYTES:
+            text = f"segments[{key[1]}]: the worker gave up: {error.message[:512]}"
+            error = make_status(error.code or INTERNAL, text, reason="WORKER_GAVE_UP")
         task = self.book.tasks[key]
         if error.code in (INVALID_ARGUMENT, FAILED_PRECONDITION):
             try:
