@@ -40,6 +40,10 @@ LOCAL = b"local"
 SECOND = 1_000_000_000
 STALL = 5 * SECOND
 """A remote lease without chunks for this long gives way to a complete task that waits."""
+STUCK = 600 * SECOND
+STUCK_WIRE = SECOND // 1000
+"""A remote lease that has its whole witness and makes no progress for `STUCK`, and a millisecond more for each wire of
+its circuit (a hundred times what a core takes), is a lost one, though its worker says that it lives."""
 _SMOOTHING = 0.3
 """Weight of the newest measurement of a speed."""
 
@@ -346,10 +350,13 @@ class LeaseBook:
             for task in self.tasks.values():
                 if task.lease is not None and task.lease.expires:
                     task.lease.expires += slept
+                    task.lease.progress += slept
         self._ticked = now
         for worker in list(self.workers.values()):
             for key in [k for k in worker.held if 0 < self._lease(k).expires <= now]:
                 worker.silent = True
+                self._lost(key)
+            for key in [k for k in worker.held if worker.bounded and self._stuck(k, now)]:
                 self._lost(key)
             if not worker.connected and not worker.held:
                 del self.workers[worker.worker_id]
@@ -389,6 +396,10 @@ class LeaseBook:
         lease = self._lease(key)
         self._out.append(Revoke(lease.worker, key, lease.token))
         return self._end(key)
+
+    def _stuck(self, key: SegmentKey, now: int) -> bool:
+        task, lease = self.tasks[key], self._lease(key)
+        return task.complete and now - lease.progress > STUCK + STUCK_WIRE * task.circuit.wires
 
     def _lost(self, key: SegmentKey) -> None:
         lease = self._lease(key)

@@ -217,6 +217,30 @@ def test_a_worker_that_hangs_with_its_connection_open_gets_nothing_until_it_is_h
     assert kinds(desk.do(desk.book.heartbeat(A, desk.now))) == ["Grant"]
 
 
+def test_a_prover_that_hangs_while_its_worker_says_that_it_lives_loses_its_task() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.enlist(B)
+    desk.advance(0, 4, False)
+    out: list[Instruction] = []
+
+    def live(seconds: int) -> None:
+        for _ in range(0, seconds, 5):
+            desk.do(desk.book.heartbeat(A, desk.now))
+            desk.do(desk.book.heartbeat(B, desk.now))
+            out.extend(desk.wait(5))
+
+    live(700)
+    assert out == [], "its edge is slow"
+    desk.advance(0)
+    desk.do(desk.book.progress(key(0), desk.token(0), 4, desk.now))
+    live(600)
+    assert out == []
+    live(10)
+    assert kinds(out) == ["Revoke", "Tried", "Grant"]
+    assert failures(desk.book.tasks[key(0)].attempts) == 0
+
+
 def test_losses_before_anything_was_begun_are_nobodys() -> None:
     desk = Desk()
     desk.advance(0)
