@@ -54,6 +54,7 @@ class Aggregator(Runtime):
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
+        self._beginning = asyncio.Lock()
         self.observer = CloudObserver(
             CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device, config.tls
         )
@@ -86,6 +87,7 @@ class Aggregator(Runtime):
             max_open=config.max_open_segments,
             local=not config.remote_workers_only,
             lease_nanos=lease_nanos,
+            seeds=self.recorder.seeds,
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
@@ -194,12 +196,14 @@ class Aggregator(Runtime):
                 self._apply(self.machine.restore(known))
 
     async def _begin_again(self, job_id: bytes, submission: int) -> None:
-        job = self.machine.jobs.get(job_id)
-        if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
-            return
-        await asyncio.to_thread(self._logs.settle)
-        logs = await asyncio.to_thread(self._read_logs, job)
-        self._post(m.Requeue(job_id, logs, submission))
+        # One at a time: logs are read and cut before anything is appended to them again.
+        async with self._beginning:
+            job = self.machine.jobs.get(job_id)
+            if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
+                return
+            await asyncio.to_thread(self._logs.settle)
+            logs = await asyncio.to_thread(self._read_logs, job)
+            self._post(m.Requeue(job_id, logs, submission))
         log.info("job_begun_again", job_id=job_id.hex(), run=job.run, chunks=sum(len(x.chunks) for x in logs))
 
     def _read_logs(self, job: Job) -> tuple[Recovered, ...]:
