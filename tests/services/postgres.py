@@ -54,12 +54,24 @@ class Postgres:
             for folder in (self._folder, self._data):
                 os.chown(folder, user.pw_uid, user.pw_gid)
             self._as = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        self._watcher = self._watch()
         self._bin = self._programs()
         self._server: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
         made = self._call("initdb", "-D", self._data, "-U", "prover", "-A", "trust", "-E", "UTF8", "-N", "--no-locale")
         if made.returncode:
             raise CannotRun(f"initdb: {made.stderr.decode(errors='replace').strip()}")
+
+    def _watch(self) -> subprocess.Popen[bytes]:
+        """Ends the server and removes the cluster when this process is gone, however it went."""
+        script = 'cat >/dev/null; kill -QUIT $(head -n 1 "$0/postmaster.pid") 2>/dev/null; sleep 0.2; rm -rf "$0" "$1"'
+        return subprocess.Popen(
+            ["sh", "-c", script, self._data, self._folder],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _programs(self) -> Path:
         """A folder of programs that the user who is to run them can run."""
@@ -171,8 +183,7 @@ class Postgres:
     def destroy(self) -> None:
         """Kills the server and removes the cluster."""
         self.kill()
-        for folder in (self._folder, self._data):
-            shutil.rmtree(folder, ignore_errors=True)
+        self._watcher.communicate()
 
     def url(self, database: str = "postgres") -> str:
         """How to reach a database of this cluster."""
