@@ -132,7 +132,15 @@ class CloudObserver:
         size = request_bytes(request)
         metrics.received_bytes.inc(size)
         if kind == "chunk":
-            metrics.chunks.labels(self._chunk(request.chunk, size, instructions)).inc()
+            chunk, outcome = request.chunk, self._chunk(request.chunk, size, instructions)
+            metrics.chunks.labels(outcome).inc()
+            log.debug(
+                "chunk_received",
+                job_id=chunk.job_id.hex(),
+                segment=chunk.segment,
+                sequence=chunk.sequence,
+                outcome=outcome,
+            )
         elif kind == "hello" and any(isinstance(i, m.Send) for i in instructions):
             metrics.connections.inc()
             if request.hello.session_id in self._sessions:
@@ -171,6 +179,8 @@ class CloudObserver:
         match response.WhichOneof("message"):
             case "ack":
                 metrics.acks.inc()
+                ack = response.ack
+                log.debug("chunks_acked", job_id=ack.job_id.hex(), segment=ack.segment, next=ack.next_sequence)
             case "credit":
                 metrics.credit_granted.inc(response.credit.bytes)
             case "refused":

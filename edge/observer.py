@@ -96,6 +96,7 @@ class EdgeObserver:
         self.metrics.sent_bytes.inc(request_bytes(request))
         if kind == "chunk":
             chunk = request.chunk
+            log.debug("chunk sent", job_id=chunk.job_id.hex(), segment=chunk.segment, sequence=chunk.sequence)
             segments = self._running.get(chunk.job_id)
             if segments is not None:
                 seen = segments.setdefault(chunk.segment, _Seen())
@@ -110,6 +111,8 @@ class EdgeObserver:
         match answer.WhichOneof("message"):
             case "ack":
                 self.metrics.chunks_acked.inc()
+                ack = answer.ack
+                log.debug("chunks acked", job_id=ack.job_id.hex(), segment=ack.segment, next=ack.next_sequence)
             case "credit":
                 self.metrics.credit_granted.inc(answer.credit.bytes)
             case "partials_refused":
