@@ -201,6 +201,8 @@ class Aggregator(Runtime):
             job = self.machine.jobs.get(job_id)
             if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
                 return
+            # What ended the job is carried out by then, its logs removed or kept.
+            await self._in_store(lambda: None)
             await asyncio.to_thread(self._logs.settle)
             logs = await asyncio.to_thread(self._read_logs, job)
             self._post(m.Requeue(job_id, logs, submission))
@@ -268,6 +270,10 @@ class Aggregator(Runtime):
         """The newest jobs first, of all or of one client, each as live as it is."""
         stored = await self._in_store(lambda: self._store.newest(limit, client))
         return [self.machine.jobs.get(job.job_id, job) for job in stored]
+
+    async def records(self, job_id: bytes) -> tuple[dict[int, bytes], list[bytes]]:
+        """The signed records of a job's leaf proofs, by segment, and of their batches."""
+        return await self._in_store(lambda: self._store.records(job_id))
 
     async def watch(self, job_id: bytes) -> AsyncIterator[job_pb2.Job]:
         """The job as it is, then after every change (changes close together are told as one), until it ends.
