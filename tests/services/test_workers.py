@@ -418,6 +418,44 @@ async def test_a_stream_that_does_not_enlist_is_refused(channel: grpc.aio.Channe
         assert await hand.call.code() in (grpc.StatusCode.FAILED_PRECONDITION, grpc.StatusCode.INVALID_ARGUMENT)
 
 
+async def test_no_message_of_a_worker_however_strange_does_harm(
+    server: CloudServer, channel: grpc.aio.Channel, sample: Sample, backend: Backend
+) -> None:
+    strange = Hand(channel)
+    await strange.enlist(leases=[worker_pb2.HeldLease(lease=worker_pb2.LeaseRef(token=2**64 - 1), chunks=2**64 - 1)])
+    await strange.until_kind("revoked")
+    edge, job = await opened(channel, sample)
+    await edge.witness(job, 0, sample.wires(3))
+    lease = (await strange.lease()).lease
+    other = worker_pb2.LeaseRef(job_id=job, segment=2**32 - 1, token=lease.token)
+    for ref in (worker_pb2.LeaseRef(), other, worker_pb2.LeaseRef(job_id=b"x", segment=7, token=1)):
+        await strange.send(consumed=worker_pb2.ChunksConsumed(lease=ref, chunks=2**64 - 1, record_bytes=2**64 - 1))
+        await strange.send(proved=worker_pb2.TaskProved(lease=ref, wrong_partials=[2**64 - 1]))
+        await strange.send(failed=worker_pb2.TaskFailed(lease=ref))
+        await strange.send(returned=worker_pb2.LeaseReturned(lease=ref))
+    await strange.send(consumed=worker_pb2.ChunksConsumed(lease=lease, chunks=2**64 - 1, record_bytes=2**64 - 1))
+    await strange.send(failed=worker_pb2.TaskFailed(lease=lease, error=status_pb2.Status(message="x" * 100_000)))
+    lease = (await strange.lease()).lease
+    (attempt,) = server.aggregator.machine.jobs[job].segments[0].attempts
+    assert attempt.error is not None
+    assert attempt.error.ByteSize() < 8192
+    timing = common_pb2.PhaseTiming(phase="accumulate", duration_nanos=2**64 - 1)
+    leaf = sample.leaf(3, backend)
+    proved = worker_pb2.TaskProved(lease=lease, leaf=leaf, timings=[timing] * 1000, wrong_partials=[0, 2**64 - 1])
+    await strange.send(proved=proved)
+    assert (await edge.ended(job)).HasField("done")
+    await strange.send()
+    code = None
+    async with asyncio.timeout(10):
+        while code is None:
+            try:
+                if await strange.call.read() is grpc.aio.EOF:
+                    code = await strange.call.code()
+            except grpc.aio.AioRpcError as e:
+                code = e.code()
+    assert code == grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_an_artifact_comes_back_as_it_went(channel: grpc.aio.Channel, sample: Sample) -> None:
     await register(channel, sample)
     stub = circuit_pb2_grpc.CircuitServiceStub(channel)
