@@ -22,6 +22,7 @@ from ..types import (
     g2_vector,
 )
 from . import _native
+from ._device import device_name
 
 
 @contextmanager
@@ -166,8 +167,7 @@ class CpuBackend:
 
     @property
     def device(self) -> str:
-        threads = f"{self.threads} thread" + ("s" if self.threads > 1 else "")
-        return f"{_native.cpu_model()}, {'scalar' if self.scalar else _native.cpu_isa()}, {threads}"
+        return device_name(self.threads, scalar=self.scalar)
 
     def fr_to_montgomery(self, v: FrVector) -> FrMontVector:
         """x -> x 2^256; one product each."""

@@ -25,6 +25,36 @@ def g2_fixed_base(base: _U64, scalars: _U64, out: _U64, threads: int, scalar: bo
 def g1_valid(points: _U64, out: _Bool, threads: int, /) -> None: ...
 def __getattr__(name: str) -> Any: ...
 
+# For callers that hold files' bytes and no arrays: flat bytes in and out, see bind/whole.cpp.
+
+_Bytes = bytes | bytearray | memoryview
+
+def first_non_canonical(scalars: _Bytes, /) -> int: ...
+def whole_sums(
+    terms: _Bytes,
+    n_vars: int,
+    n_public: int,
+    domain: int,
+    a: _Bytes,
+    b1: _Bytes,
+    b2: _Bytes,
+    l: _Bytes,
+    h: _Bytes,
+    witness: _Bytes,
+    out: bytearray,
+    threads: int,
+    scalar: bool,
+    mapped: bool,
+    /,
+) -> None:
+    """out: A, B1, L, H, 64 bytes each, and B2. `mapped` gives the pages of a read-only file map back."""
+
+def first_bad_key_point(g1: _Bytes, g2: _Bytes, /) -> int: ...
+def proof_holds(g1: _Bytes, g2: _Bytes, proof: _Bytes, publics: _Bytes, /) -> bool: ...
+def pairing_value(g1: _Bytes, g2: _Bytes, out: bytearray, /) -> None: ...
+def small_sum(group: int, points: _Bytes, scalars: _Bytes, out: bytearray, /) -> None:
+    """out = sum of scalars[i] * points[i] in G1 or G2, for a few points."""
+
 class _Accumulator:
     def __init__(self, bases: _U64, threads: int, scalar: bool, /) -> None: ...
     def add(self, start: int, scalars: _U64, /) -> None: ...

@@ -21,6 +21,8 @@ class MsmEngine {
   /// Does what can be done of `finish` before the rest of the scalars, about `missing` of them, is there; for idle times,
   /// since it does not make the whole cheaper. The sum is the same.
   virtual void settle(size_t missing) = 0;
+  /// Says that the bases lie in a read-only map of a file: their pages are given back once they were read.
+  virtual void bases_are_mapped() {}
   /// The sum; closes the accumulator and frees its buckets.
   virtual Affine<F> finish() = 0;
 

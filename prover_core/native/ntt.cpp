@@ -222,6 +222,22 @@ void bit_reverse(Fr* a, unsigned log2, unsigned threads) {
   });
 }
 
+/// x, y, z: values of A, B, C on the domain; x becomes A B - C at the odd points, canonical, and y and z are spoiled.
+void combine(Fr* x, Fr* y, Fr* z, unsigned log2, unsigned threads) {
+  const size_t n = size_t(1) << log2;
+  for (Fr* p : {x, y, z}) {
+    dif(p, log2, Roots::of(Kind::inverse), threads);
+    dit(p, log2, Roots::of(Kind::odd), threads);
+  }
+  // x, y, z are now n A, n B, n C: with 1/n^2 as a plain integer one Montgomery product scales and leaves the form at once.
+  const Fr size = Fr::from_u64(n);
+  Fr scale;
+  size.square().inverse_vartime().to_canonical(scale.v);
+  parallel_ranges(n, 1024, threads, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) x[i] = (x[i] * y[i] - z[i] * size) * scale;
+  });
+}
+
 }  // namespace
 
 void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads, Isa isa) {
@@ -256,17 +272,21 @@ void quotient(const unsigned char* a, const unsigned char* b, const unsigned cha
       z[i] = c ? Fr::load(c + 32 * i) : x[i] * y[i];
     }
   });
-  for (Fr* p : {x, y, z}) {
-    dif(p, log2, Roots::of(Kind::inverse), threads);
-    dit(p, log2, Roots::of(Kind::odd), threads);
-  }
-  // x, y, z are now n A, n B, n C: with 1/n^2 as a plain integer one Montgomery product scales and leaves the form at once.
-  const Fr size = Fr::from_u64(n);
-  Fr scale;
-  size.square().inverse_vartime().to_canonical(scale.v);
+  combine(x, y, z, log2, threads);
+}
+
+void quotient_in_place(Fr* a, Fr* b, unsigned log2, unsigned threads, Isa isa) {
+  if (threads == 0) threads = default_threads();
+#if defined(HP_IFMA)
+  if (ifma::takes(log2, isa)) return ifma::quotient_in_place(a, b, log2, threads);
+#endif
+  (void)isa;
+  const size_t n = size_t(1) << log2;
+  const std::unique_ptr<Fr[]> c(new Fr[n]);
   parallel_ranges(n, 1024, threads, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; i++) out[i] = (x[i] * y[i] - z[i] * size) * scale;
+    for (size_t i = begin; i < end; i++) c[i] = a[i] * b[i];
   });
+  combine(a, b, c.get(), log2, threads);
 }
 
 }  // namespace hp

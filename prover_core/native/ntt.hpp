@@ -20,4 +20,7 @@ void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads, Isa isa = Isa::be
 void quotient(const unsigned char* a, const unsigned char* b, const unsigned char* c, unsigned log2, Fr* out,
               unsigned threads, Isa isa = Isa::best);
 
+/// As `quotient` with c = nullptr, into a; b is spoiled. One more vector of n elements while it runs, not two.
+void quotient_in_place(Fr* a, Fr* b, unsigned log2, unsigned threads, Isa isa = Isa::best);
+
 }  // namespace hp

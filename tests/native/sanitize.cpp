@@ -11,6 +11,7 @@
 #include "msm_engine.hpp"
 #include "ntt.hpp"
 #include "proof_batch.hpp"
+#include "whole_sums.hpp"
 
 namespace {
 
@@ -166,7 +167,63 @@ void transforms(unsigned log2) {
       quotient(x, y, z, log2, single.data(), threads, Isa::scalar);
       expect(std::memcmp(wide.data(), single.data(), n * sizeof(Fr)) == 0, "quotient", n, z ? "given" : "product");
       record(single.data(), n * sizeof(Fr));
+      if (z) continue;
+      for (const Isa isa : {Isa::best, Isa::scalar}) {
+        std::vector<Fr> left = a, right = b;
+        quotient_in_place(left.data(), right.data(), log2, threads, isa);
+        expect(std::memcmp(left.data(), single.data(), n * sizeof(Fr)) == 0, "quotient", n, "in place");
+      }
     }
+  }
+}
+
+template <class F>
+Bytes points(const std::vector<Scalar>& logs) {
+  std::vector<Affine<F>> p(logs.size());
+  const auto* raw = reinterpret_cast<const unsigned char*>(logs.data());
+  fixed_base<F>(generator<F>(), raw, logs.size(), reinterpret_cast<unsigned char*>(p.data()), threads, Isa::best);
+  Bytes bytes(1 + p.size() * sizeof p[0]);
+  std::memcpy(bytes.data() + 1, p.data(), p.size() * sizeof p[0]);
+  return bytes;
+}
+
+/// The five sums of a proof from bytes as a key file has them, against their logarithms; rows of the terms ascend or not.
+void whole(size_t m, unsigned log2, bool ascending) {
+  const size_t n = size_t(1) << log2, l = m / 3, n_terms = 3 * n;
+  const auto logarithms = [](size_t count) {
+    std::vector<Scalar> logs(count);
+    for (Scalar& k : logs) k = uniform();
+    return logs;
+  };
+  const auto a = logarithms(m), b = logarithms(m), c = logarithms(m - l - 1), h = logarithms(n);
+  const Bytes pa = points<Fq>(a), pb1 = points<Fq>(b), pb2 = points<Fq2>(b), pl = points<Fq>(c), ph = points<Fq>(h);
+  std::vector<Scalar> w(m);
+  for (Scalar& k : w) k = skewed();
+  Bytes terms(n_terms * TermList::term_bytes);
+  std::vector<Fr> rows[2] = {std::vector<Fr>(n, Fr::zero()), std::vector<Fr>(n, Fr::zero())};
+  for (size_t i = 0; i < n_terms; i++) {
+    const uint32_t matrix = randomness() % 2, row = uint32_t(ascending ? n * i / n_terms : randomness() % n), wire = uint32_t(randomness() % m);
+    const Fr coefficient = field(skewed()), stored = Fr::from_canonical(coefficient.v);  // c R^2
+    unsigned char* to = &terms[i * TermList::term_bytes];
+    std::memcpy(to, &matrix, 4), std::memcpy(to + 4, &row, 4), std::memcpy(to + 8, &wire, 4), std::memcpy(to + 12, stored.v, 32);
+    rows[matrix][row] += coefficient * field(w[wire]);
+  }
+  quotient_in_place(rows[0].data(), rows[1].data(), log2, threads, Isa::scalar);
+  const auto total = [](const std::vector<Scalar>& logs, const Scalar* k) {
+    Fr sum = Fr::zero();
+    for (size_t i = 0; i < logs.size(); i++) sum += field(logs[i]) * field(k[i]);
+    return sum;
+  };
+  const G1Affine sums[4] = {multiple<Fq>(total(a, w.data())), multiple<Fq>(total(b, w.data())), multiple<Fq>(total(c, w.data() + l + 1)),
+                            multiple<Fq>(total(h, reinterpret_cast<const Scalar*>(rows[0].data())))};
+  const G2Affine b2 = multiple<Fq2>(total(b, w.data()));
+  record(sums, sizeof sums);
+  const KeySections key{TermList(terms.data(), n_terms), m, l, log2, pa.data() + 1, pb1.data() + 1, pb2.data() + 1, pl.data() + 1,
+                        ph.data() + 1, false};
+  for (const Isa isa : {Isa::best, Isa::scalar}) {
+    const WholeSums found = sum_whole(key, reinterpret_cast<const unsigned char*>(w.data()), threads, isa);
+    expect(found.a == sums[0] && found.b1 == sums[1] && found.l == sums[2] && found.h == sums[3] && found.b2 == b2, "whole sums", m,
+           ascending ? "ascending" : "in any order");
   }
 }
 
@@ -226,6 +283,10 @@ int main(int count, char** arguments) {
     degenerate<Fq2>("G2", opposite);
   }
   for (const unsigned log2 : {1, 5, 8, 9, 12}) transforms(log2);
+  for (const bool ascending : {false, true}) {
+    whole(7, 3, ascending);
+    whole(3000, 12, ascending);
+  }
   for (const size_t n : {1, 3, 40}) {
     proofs(n, n, false);
     proofs(n, n - 1, false);

@@ -17,6 +17,7 @@ void bind_matrix(nb::module_& m);
 void bind_pairing(nb::module_& m);
 void bind_tape(nb::module_& m);
 void bind_assembly(nb::module_& m);
+void bind_whole(nb::module_& m);
 
 /// A borrowed C-contiguous buffer of n rows of `row_bytes` each; the owner lives, and is not resized, while this does.
 /// Bytes may have any alignment (a section of a memory-mapped file), so elements are read with memcpy or `load`.

@@ -18,6 +18,9 @@ NB_MODULE(_native, m) {
 #ifdef HP_BIND_ASSEMBLY
   hp::bind_assembly(m);
 #endif
+#ifdef HP_BIND_WHOLE
+  hp::bind_whole(m);
+#endif
 #ifdef HP_BIND_TAPE
   hp::bind_tape(m);
 #endif

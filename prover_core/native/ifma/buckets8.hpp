@@ -105,7 +105,7 @@ class BucketSummer {
   /// Rows of the tree of one list at most: longer lists are split.
   static constexpr std::uint32_t longest = 64;
   /// Rows loaded a round: as many additions share one inversion.
-  static constexpr std::uint32_t group_rows = 256;
+  static constexpr std::uint32_t group_rows = E::words > 5 ? 128 : 256;  // so that all rows fit the second-level cache
   /// Groups at different heights of their trees, up to log2 `longest` of them and one beginning; and the rows of one.
   static constexpr std::uint32_t slots = 7, capacity = group_rows + longest;
 

@@ -24,4 +24,7 @@ void ntt(Fr* a, unsigned log2, bool inverse, unsigned threads);
 void quotient(const unsigned char* a, const unsigned char* b, const unsigned char* c, unsigned log2, Fr* out,
               unsigned threads);
 
+/// As hp::quotient_in_place.
+void quotient_in_place(Fr* a, Fr* b, unsigned log2, unsigned threads);
+
 }  // namespace hp::ifma

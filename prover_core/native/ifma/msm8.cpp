@@ -4,6 +4,7 @@
 #include "ifma/engine.hpp"
 #include "ifma/reduce8.hpp"
 #include "ifma/scratch.hpp"
+#include "pages.hpp"
 #include "pool.hpp"
 #include "windows.hpp"
 
@@ -27,13 +28,20 @@ class WideMsm final : public MsmEngine<F> {
 
   void add(size_t start, const unsigned char* scalars, size_t n) override {
     this->check_open(start, n, n_);
+    const bool whole = !begun_ && n == n_ && n <= at_once;
+    if (whole) block_ = std::max(block_, n);
+    begun_ = true;
     for (size_t done = 0; done < n;) {
-      const size_t size = std::min(n - done, block_ - pending_);
-      take(start + done, scalars + 32 * done, size);
-      done += size;
       if (pending_ == block_) flush();
+      const size_t size = std::min({n - done, block_ - pending_, mapped_ ? stripe() : n});
+      take(start + done, scalars + 32 * done, size);
+      if (mapped_) release_file_pages(bases_ + (start + done) * E::base_bytes, size * E::base_bytes);
+      done += size;
+      if (pending_ == block_ && !whole) flush();
     }
   }
+
+  void bases_are_mapped() override { mapped_ = true; }
 
   void add_point(const Affine<F>& p) override {
     this->check_open(0, 0, n_);
@@ -52,8 +60,12 @@ class WideMsm final : public MsmEngine<F> {
   Affine<F> finish() override {
     this->check_open(0, 0, n_);
     this->finished_ = true;
-    flush();
-    reduce_all();
+    if (pending_ > 0 && !buckets_[0].get()) {
+      sum_at_once();
+    } else {
+      flush();
+      reduce_all();
+    }
     for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
     return rest_.to_affine();
   }
@@ -64,6 +76,8 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr unsigned max_bits = 16;  // so that a digit fits 16 signed bits
   static constexpr size_t piece = 4096;
   static constexpr size_t small = size_t(1) << 16;
+  static constexpr size_t at_once = size_t(1) << 20;  // scalars that are summed window by window if they come together
+  static constexpr unsigned side_by_side = 3;         // windows a thread that are open together then
   static constexpr size_t one_lists = 8;
   static constexpr size_t fewest = 1024;     // scalars that windows are chosen for
   static constexpr double worthwhile = 1.2;  // what a settled sum's windows may cost against those chosen afresh
@@ -82,6 +96,7 @@ class WideMsm final : public MsmEngine<F> {
   unsigned threads_;
   SignedWindows windows_{max_bits};
   size_t slices_ = 1, block_ = 1;
+  bool begun_ = false, mapped_ = false;
   std::vector<Scratch<Stored<E>>> buckets_;
   std::vector<Stored<E>> ones_;
   Xyzz<F> rest_;
@@ -92,6 +107,9 @@ class WideMsm final : public MsmEngine<F> {
   size_t stride_ = 0;   // of digits_, window to window
   size_t pending_ = 0;  // how many
   std::vector<std::unique_ptr<Desk>> desks_;
+
+  /// Mapped bases that are looked at before their pages are given back.
+  size_t stripe() const { return piece * std::max<size_t>(4, threads_); }
 
   static Stored<E> blank() { return Stored<E>{}; }
 
@@ -175,6 +193,17 @@ class WideMsm final : public MsmEngine<F> {
   /// The bases referred to, in the form that BucketSummer wants, signs applied.
   Scratch<std::uint8_t> prepared(const std::uint32_t* references, size_t n) const {
     Scratch<std::uint8_t> points((n + 7) / 8 * 8 * E::base_bytes);
+    for (size_t done = 0; done < n;) {
+      const size_t size = mapped_ ? std::min(stripe(), n - done) : n;
+      prepare(references + done, size, points.get() + done * E::base_bytes);
+      const size_t first = references[done] & ~negative_bit, last = references[done + size - 1] & ~negative_bit;
+      if (mapped_ && first < last) release_file_pages(bases_ + first * E::base_bytes, (last - first) * E::base_bytes);
+      done += size;
+    }
+    return points;
+  }
+
+  void prepare(const std::uint32_t* references, size_t n, std::uint8_t* points) const {
     parallel_ranges((n + 7) / 8, 512, threads_, [&](size_t begin, size_t end) {
       for (size_t i = 8 * begin; i < 8 * end; i += 8) {
         const std::uint8_t* p[8];
@@ -184,27 +213,47 @@ class WideMsm final : public MsmEngine<F> {
           p[k] = bases_ + size_t(reference & ~negative_bit) * E::base_bytes;
           negative |= (reference >> 31) << k;
         }
-        E::prepare(points.get() + i * E::base_bytes, p, __mmask8(negative));
+        E::prepare(points + i * E::base_bytes, p, __mmask8(negative));
       }
     });
-    return points;
   }
 
   /// Adds what waits to buckets and lists.
   void flush() {
     const Scratch<std::uint8_t> points = prepared(references_.data(), pending_);
-    const size_t fills = pending_ ? windows_.count * slices_ : 0;
+    fill_windows(points.get(), 0, pending_ ? windows_.count : 0);
+    desks_.clear();
+    pending_ = 0;
+  }
+
+  /// As `flush` and `reduce_all` where nothing was flushed before, with the buckets of a few windows at a time.
+  void sum_at_once() {
+    const Scratch<std::uint8_t> points = prepared(references_.data(), pending_);
+    std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
+    const size_t groups = (windows_.count + side_by_side * threads_ - 1) / (side_by_side * threads_);
+    for (size_t g = 0; g < groups; g++) {
+      const size_t first = windows_.count * g / groups, last = windows_.count * (g + 1) / groups;
+      fill_windows(points.get(), first, last);
+      reduce_windows(sums, first, last);
+      for (size_t w = first; w < last; w++) buckets_[w] = {};
+    }
+    desks_.clear();
+    pending_ = 0;
+    rest_.add(weighted(sums));
+  }
+
+  /// Adds what waits to the buckets of windows first .. last - 1; with the first of them the ones.
+  void fill_windows(const std::uint8_t* points, size_t first, size_t last) {
+    const size_t extra = first == 0, fills = (last - first) * slices_;
     const unsigned threads = pending_ + one_references_.size() < 64 ? 1 : threads_;
-    parallel_for(fills + 1, threads, [&](size_t i) {
-      if (i == 0) return sum_ones();
-      i--;
+    parallel_for(fills + extra, threads, [&](size_t i) {
+      if (i < extra) return sum_ones();
+      i -= extra;
       std::unique_ptr<Desk> desk = take_desk();
-      fill(points.get(), i / slices_, i % slices_, *desk);
+      fill(points, first + i / slices_, i % slices_, *desk);
       std::lock_guard lock(this->mutex_);
       desks_.push_back(std::move(desk));
     });
-    desks_.clear();
-    pending_ = 0;
   }
 
   std::unique_ptr<Desk> take_desk() {
@@ -275,15 +324,24 @@ class WideMsm final : public MsmEngine<F> {
   void reduce_all() {
     if (!buckets_[0].get()) return;  // all windows are opened by the first flush
     std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
-    const size_t tasks = std::min<size_t>(threads_, sums.size());
-    parallel_for(tasks, threads_, [&](size_t i) { reduce(sums, sums.size() * i / tasks, sums.size() * (i + 1) / tasks); });
+    reduce_windows(sums, 0, windows_.count);
+    rest_.add(weighted(sums));
+    buckets_.clear();
+  }
+
+  void reduce_windows(std::vector<Xyzz<F>>& sums, size_t first, size_t last) {
+    const size_t begin = first * slices_, n = (last - first) * slices_, tasks = std::min<size_t>(threads_, n);
+    parallel_for(tasks, threads_, [&](size_t i) { reduce(sums, begin + n * i / tasks, begin + n * (i + 1) / tasks); });
+  }
+
+  /// Sum of 2^(bits w) times the slices' sums of window w.
+  Xyzz<F> weighted(const std::vector<Xyzz<F>>& sums) const {
     Xyzz<F> total = Xyzz<F>::infinity();
     for (size_t w = windows_.count; w-- > 0;) {
       for (unsigned k = 0; k < windows_.bits; k++) total = total.twice();
       for (size_t s = 0; s < slices_; s++) total.add(sums[w * slices_ + s]);
     }
-    rest_.add(total);
-    buckets_.clear();
+    return total;
   }
 
   /// sums[i], begin <= i < end: over slice i % slices_ of window i / slices_, of (b + 1) bucket[b].

@@ -2,76 +2,135 @@
 #pragma once
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <new>
 #include <utility>
-#include <vector>
 
 namespace hp::ifma {
 
-/// Mapped blocks for reuse: mapping afresh costs a page fault and the clearing of every page. Holds at most `limit` bytes
-/// that nobody uses.
+/// Mapped memory for reuse: a fresh page costs a fault and its clearing. Blocks are taken first fit from the lowest address on, so
+/// that pages already touched serve again, whatever the sizes; neighbours that come back are joined. Holds at most `limit`
+/// touched bytes that nobody uses, but any number while someone holds it.
 class BlockPool {
  public:
   struct Block {
-    void* mapped = nullptr;  // what to unmap, `huge` longer than `bytes`
-    void* data = nullptr;    // aligned to `huge`
+    unsigned char* data = nullptr;  // aligned to `granule`
     size_t bytes = 0;
   };
-  static constexpr size_t huge = size_t(1) << 21;
+  static constexpr size_t huge = size_t(1) << 21, granule = size_t(1) << 16, limit = size_t(48) << 20;
 
   static BlockPool& shared() {
     static BlockPool* pool = new BlockPool;  // never destroyed: threads may outlive static objects
     return *pool;
   }
 
-  /// At least `bytes`, at most twice as much; a multiple of `huge`. std::bad_alloc.
+  /// At least `bytes`. std::bad_alloc.
   Block take(size_t bytes) {
-    bytes = (bytes + huge - 1) / huge * huge;
-    {
-      std::lock_guard lock(mutex_);
-      size_t best = idle_.size();
-      for (size_t i = 0; i < idle_.size(); i++)
-        if (idle_[i].bytes >= bytes && idle_[i].bytes <= 2 * bytes && (best == idle_.size() || idle_[i].bytes < idle_[best].bytes))
-          best = i;
-      if (best < idle_.size()) {
-        const Block block = idle_[best];
-        idle_[best] = idle_.back();
-        idle_.pop_back();
-        idle_bytes_ -= block.bytes;
-        return block;
-      }
-    }
-    // one huge page more than wanted, so that an aligned range lies within; the rest is never touched
-    void* p = mmap(nullptr, bytes + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) throw std::bad_alloc();
-    void* data = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(p) + huge - 1) / huge * huge);
-    madvise(data, bytes, MADV_HUGEPAGE);
-    return {p, data, bytes};
+    bytes = (bytes + granule - 1) / granule * granule;
+    std::lock_guard lock(mutex_);
+    auto it = std::find_if(free_.begin(), free_.end(), [&](const auto& f) { return f.second.bytes >= bytes; });
+    if (it == free_.end()) it = map(bytes);
+    const auto [at, region] = *it;
+    free_.erase(it);
+    const size_t touched = std::min(region.touched, bytes);
+    idle_ -= touched;
+    if (region.bytes > bytes) free_.emplace(at + bytes, Region{region.bytes - bytes, region.touched - touched});
+    return {reinterpret_cast<unsigned char*>(at), bytes};
   }
 
   void give(const Block& block) {
-    {
-      std::lock_guard lock(mutex_);
-      if (idle_bytes_ + block.bytes <= limit) {
-        idle_bytes_ += block.bytes;
-        idle_.push_back(block);
+    std::lock_guard lock(mutex_);
+    put(reinterpret_cast<std::uintptr_t>(block.data), {block.bytes, block.bytes});
+    idle_ += block.bytes;
+    if (holds_ == 0 && idle_ > limit) trim();
+  }
+
+  /// While one lives nothing is given back to the system.
+  class Hold {
+   public:
+    Hold() {
+      std::lock_guard lock(shared().mutex_);
+      shared().holds_++;
+    }
+    ~Hold() {
+      BlockPool& pool = shared();
+      std::lock_guard lock(pool.mutex_);
+      if (--pool.holds_ == 0 && pool.idle_ > limit) pool.trim();
+    }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+  };
+
+ private:
+  /// Free memory. `touched`: how much of it, counted from its beginning, may be resident.
+  struct Region {
+    size_t bytes, touched;
+  };
+  using Regions = std::map<std::uintptr_t, Region>;
+  static constexpr size_t segment = size_t(256) << 20;
+
+  std::mutex mutex_;
+  Regions free_;
+  size_t idle_ = 0;  // the sum of what is touched
+  unsigned holds_ = 0;
+
+  /// Address space for more; a page of it costs nothing until it is touched.
+  Regions::iterator map(size_t bytes) {
+    const size_t least = (bytes + huge - 1) / huge * huge;
+    for (const size_t size : {std::max(segment, least), least}) {
+      // one huge page more than wanted, so that an aligned range lies within; the rest is never touched
+      void* p = mmap(nullptr, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (p == MAP_FAILED) continue;
+      const std::uintptr_t at = (reinterpret_cast<std::uintptr_t>(p) + huge - 1) / huge * huge;
+      madvise(reinterpret_cast<void*>(at), size, MADV_HUGEPAGE);
+      return free_.emplace(at, Region{size, 0}).first;
+    }
+    throw std::bad_alloc();
+  }
+
+  /// Adds a region, joined with its neighbours.
+  void put(std::uintptr_t at, Region region) {
+    auto next = free_.lower_bound(at);
+    if (next != free_.end() && at + region.bytes == next->first) {
+      region = {region.bytes + next->second.bytes, region.bytes + next->second.touched};
+      next = free_.erase(next);
+    }
+    if (next != free_.begin()) {
+      const auto previous = std::prev(next);
+      Region& before = previous->second;
+      if (previous->first + before.bytes == at) {
+        // the gap between what is touched of both counts as touched from now on
+        idle_ += before.bytes - before.touched;
+        before = {before.bytes + region.bytes, before.bytes + region.touched};
         return;
       }
     }
-    munmap(block.mapped, block.bytes + huge);
+    free_.emplace(at, region);
   }
 
- private:
-  static constexpr size_t limit = size_t(48) << 20;
-  std::mutex mutex_;
-  std::vector<Block> idle_;
-  size_t idle_bytes_ = 0;
+  /// Gives the huge pages back that lie wholly in free regions.
+  void trim() {
+    idle_ = 0;
+    for (auto& [at, region] : free_) {
+      const std::uintptr_t first = (at + huge - 1) / huge * huge;
+      const std::uintptr_t end = std::min((at + region.touched + huge - 1) / huge * huge, (at + region.bytes) / huge * huge);
+      if (end <= first) {
+        idle_ += region.touched;
+        continue;
+      }
+      madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+      region.touched = first - at;
+      idle_ += region.touched;
+    }
+  }
 };
 
-/// Uninitialised memory for n elements; from 1 MiB on out of the pool, in huge pages where the system grants them, so that
+/// Uninitialised memory for n elements; from 256 KiB on out of the pool, in huge pages where the system grants them, so that
 /// random access needs few page walks.
 template <class T>
 class Scratch {
@@ -79,16 +138,16 @@ class Scratch {
   Scratch() = default;
   explicit Scratch(size_t n) {
     const size_t bytes = n * sizeof(T);
-    if (bytes >= BlockPool::huge / 2) {
+    if (bytes >= 4 * BlockPool::granule) {
       block_ = BlockPool::shared().take(bytes);
-      data_ = static_cast<T*>(block_.data);
+      data_ = reinterpret_cast<T*>(block_.data);
       return;
     }
     data_ = static_cast<T*>(std::aligned_alloc(64, (bytes + 64) / 64 * 64));
     if (!data_) throw std::bad_alloc();
   }
   ~Scratch() {
-    if (block_.mapped)
+    if (block_.data)
       BlockPool::shared().give(block_);
     else
       std::free(data_);
