@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from prover_core.assembly import AssemblyProof, Chain, Shape, WrapKey, assembly_publics, fitting
+from prover_core.assembly import AssemblyProof, Chain, Shape, WrapKey, assembly_publics
 from prover_core.backend import Backend
 from prover_core.errors import FormatError, InvalidInputError, VerificationError
 from prover_core.formats.snarkjs_json import (
@@ -32,8 +32,6 @@ from .results import PROOF, PUBLICS, VKEY
 
 STATEMENT = "publics.json"
 """What an assembly is about."""
-SMALLEST = Shape(leaves=8, publics=4, chunk=4)
-"""The least shape that `standard_shape` gives: one key for everything small, and for assemblies of assemblies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +71,6 @@ def wrap_keys_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     cache = Path(base) if Path(base).is_absolute() else Path.home() / ".cache"
     return cache / "hybrid-prover" / "wrap-keys"
-
-
-def standard_shape(leaves: int, publics: int, places: int | None = None) -> Shape:
-    """A shape for so many leaves, with both numbers rounded up to powers of two, so that few keys serve all.
-
-    At least `SMALLEST`. With `places` the shape has exactly so many, and as many public signals as the leaves.
-    `InvalidInputError` if the leaves do not fit, or the shape is too large.
-    """
-    if places is not None:
-        if leaves > places:
-            raise InvalidInputError(f"{leaves} leaves do not fit in {places} places", field="places")
-        return fitting(places, publics)
-    return fitting(max(SMALLEST.leaves, _power(leaves)), max(SMALLEST.publics, _power(publics)))
-
-
-def _power(n: int) -> int:
-    return 1 << max(n - 1, 0).bit_length()
 
 
 def parse_chain(text: str) -> Chain:

@@ -17,11 +17,10 @@ from hybrid_prover.assembly import (
     parse_chain,
     read_leaves,
     read_statement,
-    standard_shape,
     wrap_keys_folder,
     write_assembly,
 )
-from prover_core.assembly import Chain, Shape, WrapKey, WrapKeys
+from prover_core.assembly import Chain, Shape, WrapKey, WrapKeys, standard_shape
 from prover_core.assembly import assemble as make_assembly
 from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError, VerificationError

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.rollup.decompose import OperationJob
-from hybrid_prover.assembly import AssembledLeaves, Leaf, check_assembly, standard_shape, write_assembly
+from hybrid_prover.assembly import AssembledLeaves, Leaf, check_assembly, write_assembly
 from hybrid_prover.cli.output import Advance
 from hybrid_prover.model import JobResult
-from prover_core.assembly import AssemblyProof, Shape, WrapKey, assemble
+from prover_core.assembly import AssemblyProof, Shape, WrapKey, assemble, standard_shape
 from prover_core.backend import Backend
 from prover_core.formats.r1cs import read_constraint_count
 from prover_core.groth16 import PROOF_BYTES, VerificationKey

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..backend import Backend
-from ..errors import InvalidInputError
+from ..errors import InvalidInputError, UnsatisfiedError
 from ..groth16 import Proof, StreamingProver, VerificationKey, verify
 from .engine import engine
 from .leaf_key import leaf_key
@@ -19,6 +21,8 @@ from .verifier import make_statement
 from .wrap.keys import WrapKey
 from .wrap.statement import Chain
 from .wrap.witness import chain_ends, wrap_inputs
+
+log = logging.getLogger(__name__)
 
 Item = tuple[Proof, Sequence[int]]
 """A leaf proof and its public signals."""
@@ -46,17 +50,42 @@ def assemble(
     Errors: `VerificationError` names the first leaf that does not verify (`field` = `leaves[i]`); `InvalidInputError`
     for too many leaves, malformed publics or a broken chain.
     """
-    started = time.perf_counter()
     if not items:
         raise InvalidInputError("an assembly has at least one leaf", field="leaves")
     if key.chain is not None:
         chain_ends(key.chain, [publics for _, publics in items])
-    seed = os.urandom(32) if entropy is None else entropy
+    started = time.perf_counter()
     builder = AssemblyBuilder(key.shape, vk)
     builder.extend(items)
+    traced = time.perf_counter() - started
+    out = finish_assembly(builder, key, backend, entropy)
+    return AssemblyProof(out.proof, out.publics, {**out.seconds, "stage 1": traced + out.seconds["stage 1"]})
+
+
+def finish_assembly(
+    builder: AssemblyBuilder, key: WrapKey, backend: Backend, entropy: bytes | None = None
+) -> AssemblyProof:
+    """One proof for the leaves that a builder has: the rest of stage 1, and stage 2.
+
+    One honest stage-1 proof in some 2^39 cannot be wrapped, because an addition in the wrap meets an exception that its
+    random offsets make rare: then both are made once more, with other entropy. Errors as `wrap_assembly`.
+    """
+    seed = os.urandom(32) if entropy is None else entropy
+    try:
+        return _finished(builder, key, backend, seed, entropy)
+    except UnsatisfiedError as e:
+        log.warning("a stage-1 proof could not be wrapped (%s): made again", e)
+        seed = hashlib.sha256(b"once more" + seed).digest()
+        return _finished(builder, key, backend, seed, entropy)
+
+
+def _finished(
+    builder: AssemblyBuilder, key: WrapKey, backend: Backend, seed: bytes, entropy: bytes | None
+) -> AssemblyProof:
+    started = time.perf_counter()
     assembly = builder.finish(seed)
     first = time.perf_counter() - started
-    out = wrap_assembly(assembly, vk, key, backend, entropy)
+    out = wrap_assembly(assembly, builder.key.vk, key, backend, entropy)
     return AssemblyProof(out.proof, out.publics, {"stage 1": first, **out.seconds})
 
 

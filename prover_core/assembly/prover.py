@@ -49,7 +49,7 @@ class Leaf:
 
 
 class AssemblyBuilder:
-    """An assembly that grows: `add` leaf proofs under one verification key, `finish` once.
+    """An assembly that grows: `add` leaf proofs under one verification key, or `place` them as they come; `finish`.
 
     `add` traces the leaf and commits to its Miller columns, about two thirds of the work. Not thread-safe.
     """
@@ -60,9 +60,9 @@ class AssemblyBuilder:
         self._engine: Engine = engine(threads)
         self._backend: Backend = select().backend
         self._ic = g1_vector(list(vk.ic))
-        self._leaves: list[Leaf] = []
+        self._leaves: dict[int, Leaf] = {}
         self._table = self._new_table()
-        self._finished = False
+        self._used = False
 
     def __len__(self) -> int:
         return len(self._leaves)
@@ -72,44 +72,61 @@ class AssemblyBuilder:
         self.extend([(proof, publics)])
 
     def extend(self, items: Sequence[tuple[Proof, Sequence[int]]]) -> None:
-        """Adds leaves, traced side by side; about 10 ms each on one core.
+        """Adds leaves behind those that are there, traced side by side; about 10 ms each on one core.
 
         Nothing is added where one is refused: `VerificationError`, with `field` naming the first (`leaves[i]`, counted
         in `items`), if a leaf does not verify or has an invalid point; `InvalidInputError` if its publics are malformed
         or the assembly is full or finished.
         """
-        if self._finished:
+        self._put(max(self._leaves, default=-1) + 1, items)
+
+    def place(self, index: int, proof: Proof, publics: Sequence[int]) -> None:
+        """One leaf at its position, counted from 0, before or after others are there; `finish` wants no gaps.
+
+        Errors as `extend`; `InvalidInputError` also for a position that is taken or is not in the shape.
+        """
+        if index < 0 or index in self._leaves:
+            raise InvalidInputError(f"position {index} is not free", field="leaves")
+        self._put(index, [(proof, publics)])
+
+    def _put(self, first: int, items: Sequence[tuple[Proof, Sequence[int]]]) -> None:
+        if self._used:
             raise InvalidInputError("the assembly is finished", field="leaves")
-        if len(self._leaves) + len(items) > self.shape.leaves:
+        if first + len(items) > self.shape.leaves:
             raise InvalidInputError(f"the shape holds {self.shape.leaves} leaves", field="leaves")
         if not items:
             return
         leaves = [self._checked(i, proof, publics) for i, (proof, publics) in enumerate(items)]
         self._check_points(leaves)
-        self._trace(len(self._leaves), leaves)
-        self._leaves += leaves
+        self._trace(first, leaves)
+        self._leaves |= {first + i: leaf for i, leaf in enumerate(leaves)}
 
     def finish(self, entropy: bytes) -> Assembly:
         """Stage 1 for what was added. `entropy` (32 fresh bytes) blinds the commitments: it keeps them off the curve's
-        exceptions, and hides nothing. `InvalidInputError` if there are no leaves or it was called before.
+        exceptions, and hides nothing. Called again it makes another proof of the same leaves, and traces them anew.
+
+        `InvalidInputError` if there are no leaves, or a position between them is free.
         """
-        if self._finished or not self._leaves:
-            raise InvalidInputError("nothing to finish", field="leaves")
+        if not self._leaves or len(self._leaves) <= max(self._leaves):
+            raise InvalidInputError("nothing to finish, or a position is free", field="leaves")
         if len(entropy) < 16:
             raise InvalidInputError("at least 16 bytes of entropy are needed", field="entropy")
-        publics = tuple(leaf.publics for leaf in self._leaves)
+        publics = tuple(leaf.publics for leaf in self._in_order())
         statement = make_statement(self.shape, self.key, publics)
         for attempt in range(4):
+            if self._used:
+                self._table = self._new_table()
+                self._trace(0, self._in_order())
+            self._used = True
             try:
                 proof = self._prove(statement, _Blinds(entropy, attempt))
-                break
             except RareChallengeError:
-                self._table = self._new_table()
-                self._trace(0, self._leaves)
-        else:
-            raise InvalidInputError("the entropy is not random", field="entropy")
-        self._finished = True
-        return Assembly(self.shape, statement, publics, proof)
+                continue
+            return Assembly(self.shape, statement, publics, proof)
+        raise InvalidInputError("the entropy is not random", field="entropy")
+
+    def _in_order(self) -> list[Leaf]:
+        return [self._leaves[i] for i in range(len(self._leaves))]
 
     def _new_table(self) -> _native.AssemblyTable:
         table = _native.AssemblyTable(
@@ -192,7 +209,7 @@ class AssemblyBuilder:
 
     def _words(self, rho: Sequence[int]) -> list[int]:
         scalars = [lane_scalar(word) for word in rho[: len(self._leaves)]]
-        rows = [(1, *leaf.publics) + (0,) * (self.shape.publics - len(leaf.publics)) for leaf in self._leaves]
+        rows = [(1, *leaf.publics) + (0,) * (self.shape.publics - len(leaf.publics)) for leaf in self._in_order()]
         sums = [sum(s * row[j] for s, row in zip(scalars, rows, strict=True)) for j in range(self.shape.publics + 1)]
         return [word for y in sums for word in two_words(y % R)]
 

@@ -16,10 +16,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "groth16"))
 from groth16_samples import horner, horner_witness, write_known_ptau
 
 from hybrid_prover.v1 import common_pb2, uplink_pb2
+from prover_core.assembly import Shape
 from prover_core.circuit import Circuit, compile_circuit
 from prover_core.formats.chunk import chunk_digest, encode_chunk, partial_digest
 from prover_core.formats.r1cs import write_r1cs
 from prover_core.formats.snarkjs_json import proof_json, public_json, verification_key_json
+from prover_core.formats.stage1 import stage1_bytes
 from prover_core.formats.tape import write_tape
 from prover_core.formats.wtns import write_wtns
 from prover_core.formats.zkey import write_zkey
@@ -123,5 +125,6 @@ def make_seeds() -> dict[str, list[bytes]]:
         ],
         "uplink": [_conversation(len(witness), publics, proof, given) for given in (None, partial)],
         "partial": [partial.to_bytes(), bytes(320)],
+        "stage1": [struct.pack("<4sHHHH", b"hps1", 1, 1, 0, 2) + bytes(stage1_bytes(Shape(1, 0, 2)) - 12)],
         "leaf": [proof.to_bytes() + b"".join(p.to_bytes(32, "big") for p in publics)],
     }

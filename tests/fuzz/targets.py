@@ -22,6 +22,7 @@ from prover_core.formats import snarkjs_json
 from prover_core.formats.chunk import decode_chunk, encode_chunk
 from prover_core.formats.ptau import read_ptau
 from prover_core.formats.r1cs import read_r1cs, read_wire_labels
+from prover_core.formats.stage1 import decode_stage1, encode_stage1
 from prover_core.formats.tape import read_tape
 from prover_core.formats.wtns import read_wtns
 from prover_core.formats.zkey import read_zkey, read_zkey_verification_key
@@ -127,6 +128,10 @@ def partial(data: bytes) -> None:
     assert Partial.from_bytes(data, _BACKEND).to_bytes() == data, "every partial has one encoding"
 
 
+def stage1(data: bytes) -> None:
+    assert encode_stage1(*decode_stage1(data)) == data, "every stage-1 proof has one encoding"
+
+
 def uplink(data: bytes) -> None:
     sessions = Sessions(1 << 16, 1 << 12, 1 << 20, 10)
     machine = Machine(sessions, max_chunk_bytes=1 << 12, max_segments=8, backlog_bytes=1 << 20)
@@ -151,7 +156,7 @@ _NO_PROOF: Final = snarkjs_json.read_proof(
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {
     t.__name__: t
-    for t in (r1cs, wtns, zkey, ptau, tape, proof, public, vkey, inputs, wasm, chunk, leaf, partial, uplink)
+    for t in (r1cs, wtns, zkey, ptau, tape, proof, public, vkey, inputs, wasm, chunk, leaf, partial, stage1, uplink)
 }
 
 
