@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hybrid_prover.cli.main import main
+from hybrid_prover.cli.start import main
 
 if __name__ == "__main__":
     main()

@@ -28,7 +28,7 @@ from prover_core.formats.snarkjs_json import (
 )
 from prover_core.groth16 import Proof, VerificationKey, verify, verify_batch
 
-from .results import PROOF, PUBLICS, VKEY
+from .names import PROOF, PUBLICS, VKEY
 
 STATEMENT = "publics.json"
 """What an assembly is about."""

@@ -7,8 +7,7 @@ from pathlib import Path
 from prover_core.formats.snarkjs_json import write_proof, write_public
 
 from .model import LeafProof
-
-PROOF, PUBLICS, VKEY = "proof.json", "public.json", "verification_key.json"
+from .names import PROOF, PUBLICS
 
 
 def write_leaf(folder: Path, leaf: LeafProof) -> None:

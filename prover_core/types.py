@@ -14,13 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidInputError
+from .moduli import Q as Q
+from .moduli import R as R
 
 Limbs = npt.NDArray[np.uint64]
-
-R = 0x30644E72E131A029B85045B68181585D2833E84879B9709143E1F593F0000001
-"""Order of the BN254 groups, modulus of Fr (EIP-196)."""
-Q = 0x30644E72E131A029B85045B68181585D97816A916871CA8D3C208C16D87CFD47
-"""Modulus of BN254's base field Fq (EIP-196)."""
 
 
 def _checked(limbs: Limbs, tail: tuple[int, ...], what: str) -> Limbs:

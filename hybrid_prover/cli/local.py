@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hybrid_prover.local import LocalProver, read_inputs
-from hybrid_prover.results import PROOF, PUBLICS, VKEY
+from hybrid_prover.names import INSECURE, PROOF, PUBLICS, VKEY
 from prover_core.backend import select
 from prover_core.errors import InvalidInputError, VerificationError
 from prover_core.formats.r1cs import read_r1cs
@@ -26,8 +26,6 @@ from prover_core.groth16 import setup as make_key
 from prover_core.groth16 import verify as check_proof
 
 from .output import BackendName, Output
-
-INSECURE = "the key is from a single-party development setup: its maker can forge proofs; not for production"
 
 
 def prove(

@@ -18,7 +18,8 @@ from examples.rollup.generator import Block
 from hybrid_prover import __version__
 from hybrid_prover.assembly import STATEMENT
 from hybrid_prover.model import JobResult
-from hybrid_prover.results import PROOF, PUBLICS, VKEY, write_leaf
+from hybrid_prover.names import PROOF, PUBLICS, VKEY
+from hybrid_prover.results import write_leaf
 from prover_core.errors import InvalidInputError
 from prover_core.formats.snarkjs_json import write_verification_key
 

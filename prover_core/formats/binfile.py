@@ -1,29 +1,31 @@
 """iden3's binary container, shared by `.r1cs`, `.wtns`, `.zkey` and `.ptau`.
 
 magic[4] · version u32 · sections u32 · { id u32 · length u64 · body }*, all little-endian. Bodies are borrowed from a
-read-only memory map; nothing is copied. Layout: iden3/binfileutils.
+read-only memory map; nothing is copied. Layout: iden3/binfileutils. numpy is loaded where arrays are asked for, and not
+before: see `prover_core.direct`.
 """
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import struct
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Final, TypeAlias
-
-import numpy as np
-import numpy.typing as npt
 
 from ..errors import FormatError
-from ..types import Limbs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Final, TypeAlias
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from ..types import Limbs
 
 Source: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path, which is memory-mapped, or the bytes themselves, which are borrowed."""
-Body: TypeAlias = bytes | memoryview | npt.NDArray[np.generic]
+Body: TypeAlias = "bytes | memoryview | npt.NDArray[np.generic]"
 
 MAX_SECTIONS: Final = 4096
 """More sections than any known file has; bounds what a hostile header makes us look at."""
@@ -35,8 +37,7 @@ _SECTION_HEAD: Final = struct.Struct("<IQ")
 def _bytes_of(source: Source) -> memoryview:
     if isinstance(source, bytes | bytearray | memoryview):
         return memoryview(source).toreadonly().cast("B")
-    path = Path(source)
-    with path.open("rb") as f:
+    with open(source, "rb") as f:
         if os.fstat(f.fileno()).st_size == 0:
             return memoryview(b"")
         return memoryview(mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ))
@@ -52,6 +53,8 @@ class BinFile:
         or overlong file, or too many sections. `OSError` where the file cannot be read.
         """
         self._data = _bytes_of(source)
+        self.mapped = not isinstance(source, bytes | bytearray | memoryview)
+        """The bytes are pages of a read-only map of our own, not memory of the caller's."""
         self.kind = magic.decode("ascii")
         self._bodies: dict[int, list[tuple[int, int]]] = {}
         if len(self._data) < _FILE_HEAD.size:
@@ -105,7 +108,12 @@ class BinFile:
 
         Bodies may begin at any multiple of four, so the array may be unaligned; numpy and every backend take that.
         """
-        body = self.section(number, length=count * 8 * math.prod(tail))
+        import numpy as np
+
+        size = 8
+        for extent in tail:
+            size *= extent
+        body = self.section(number, length=count * size)
         return np.frombuffer(body, dtype="<u8").reshape(-1, *tail)
 
 
@@ -152,6 +160,8 @@ def write_binfile(
 
     So a reader never sees half a file, and a map of the old one stays valid. O(bytes), nothing is joined in memory.
     """
+    from pathlib import Path
+
     target = Path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     try:
@@ -166,12 +176,13 @@ def write_binfile(
             os.fsync(f.fileno())
         temporary.replace(target)
     except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
+        temporary.unlink(missing_ok=True)
         raise
 
 
 def _view(part: Body) -> memoryview:
+    import numpy as np
+
     if isinstance(part, np.ndarray):
         return np.ascontiguousarray(part).reshape(-1).view(np.uint8).data
     return memoryview(part).cast("B")

@@ -10,14 +10,14 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from ..direct import alphabeta
 from ..errors import FormatError
 from ..groth16.keys import Proof, VerificationKey
-from ..reference.pairing import pairing
-from ..types import G1Point, G2Point, Q, R
+from ..types import G1Point, G2Point, Q, R, g1_vector, g2_vector
+from .snarkjs_text import INSECURE_FIELD, PROTOCOL, key_object, proof_object, public_object, write_object
 
 JsonSource: TypeAlias = str | os.PathLike[str] | bytes
 """A path, or the text as bytes."""
@@ -26,12 +26,6 @@ MAX_BYTES: Final = 64 << 20
 """A larger file is refused unread."""
 MAX_DEPTH: Final = 16
 """A more deeply nested file is refused unparsed; snarkjs's own have 4 levels."""
-INSECURE_FIELD: Final = "insecure"
-"""Ours, in keys from a single-party setup; snarkjs ignores fields that it does not know."""
-
-_PROTOCOL: Final = {"protocol": "groth16", "curve": "bn128"}
-_X: Final = 4965661367192848881
-"""The parameter of BN254."""
 _DECIMAL: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 
 
@@ -69,57 +63,37 @@ def read_verification_key(source: JsonSource) -> VerificationKey:
 
 def proof_json(proof: Proof) -> dict[str, object]:
     """The object that snarkjs writes to proof.json."""
-    return {"pi_a": _g1_json(proof.a), "pi_b": _g2_json(proof.b), "pi_c": _g1_json(proof.c), **_PROTOCOL}
+    return proof_object(proof.to_bytes())
 
 
 def public_json(publics: Sequence[int]) -> list[str]:
     """The list that snarkjs writes to public.json."""
-    return [str(x) for x in publics]
+    return public_object(publics)
 
 
 def verification_key_json(vk: VerificationKey) -> dict[str, object]:
-    """The object that snarkjs writes to verification_key.json. About 0.2 s the first time, for `vk_alphabeta_12`."""
-    return {
-        **_PROTOCOL,
-        "nPublic": vk.n_public,
-        "vk_alpha_1": _g1_json(vk.alpha1),
-        "vk_beta_2": _g2_json(vk.beta2),
-        "vk_gamma_2": _g2_json(vk.gamma2),
-        "vk_delta_2": _g2_json(vk.delta2),
-        "vk_alphabeta_12": _alphabeta(vk.alpha1, vk.beta2),
-        "IC": [_g1_json(p) for p in vk.ic],
-        **({INSECURE_FIELD: True} if vk.insecure else {}),
-    }
+    """The object that snarkjs writes to verification_key.json; one pairing, for `vk_alphabeta_12`.
 
-
-@cache
-def _alphabeta(alpha1: G1Point, beta2: G2Point) -> list[list[list[str]]]:
-    """e(α, β)^k as snarkjs has it. No verifier of ours or theirs reads it, other tools ask for the field.
-
-    k = 2 x (6 x² + 3 x + 1): snarkjs's final exponentiation takes the hard part in the form of Fuentes-Castañeda, Knapp
-    and Rodríguez-Henríquez ("Faster hashing to G2", 2011), which is this power of the exact one.
+    No verifier of ours or theirs reads that field, other tools ask for it.
     """
-    f = pairing(alpha1, beta2) ** (2 * _X * (6 * _X * _X + 3 * _X + 1) % R)
-    return [[[str(c.a), str(c.b)] for c in (half.c0, half.c1, half.c2)] for half in (f.c0, f.c1)]
+    g2 = [(*p.x, *p.y) for p in (vk.beta2, vk.gamma2, vk.delta2)]
+    product = alphabeta(g1_vector([vk.alpha1]).limbs.tobytes(), g2_vector([vk.beta2]).limbs.tobytes())
+    return key_object((vk.alpha1.x, vk.alpha1.y), g2, [(p.x, p.y) for p in vk.ic], product, vk.insecure)
 
 
 def write_proof(path: str | os.PathLike[str], proof: Proof) -> None:
     """Writes proof.json."""
-    _write(path, proof_json(proof))
+    write_object(path, proof_json(proof))
 
 
 def write_public(path: str | os.PathLike[str], publics: Sequence[int]) -> None:
     """Writes public.json."""
-    _write(path, public_json(publics))
+    write_object(path, public_json(publics))
 
 
 def write_verification_key(path: str | os.PathLike[str], vk: VerificationKey) -> None:
     """Writes verification_key.json."""
-    _write(path, verification_key_json(vk))
-
-
-def _write(path: str | os.PathLike[str], data: object) -> None:
-    Path(path).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    write_object(path, verification_key_json(vk))
 
 
 def read_json(source: JsonSource, what: str) -> object:
@@ -158,7 +132,7 @@ def _object(source: JsonSource, what: str) -> Mapping[str, object]:
     data = read_json(source, what)
     if not isinstance(data, dict):
         raise FormatError(f"the {what} is not a JSON object", field=what)
-    for name, expected in _PROTOCOL.items():
+    for name, expected in PROTOCOL.items():
         if data.get(name) != expected:
             raise FormatError(f"the {what}'s {name} is not {expected!r}", field=name)
     return data
@@ -206,13 +180,3 @@ def _g1(data: Mapping[str, object], name: str) -> G1Point:
 def _g2(data: Mapping[str, object], name: str) -> G2Point:
     (x0, x1), (y0, y1) = _affine(data.get(name), 2, name)
     return G2Point((x0, x1), (y0, y1))
-
-
-def _g1_json(p: G1Point) -> list[str]:
-    return ["0", "1", "0"] if p.is_infinity else [str(p.x), str(p.y), "1"]
-
-
-def _g2_json(p: G2Point) -> list[list[str]]:
-    if p.is_infinity:
-        return [["0", "0"], ["1", "0"], ["0", "0"]]
-    return [[str(p.x[0]), str(p.x[1])], [str(p.y[0]), str(p.y[1])], ["1", "0"]]

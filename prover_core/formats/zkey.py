@@ -23,7 +23,6 @@ from ..types import (
     G1Vector,
     G2Point,
     G2Vector,
-    Limbs,
     Q,
     R,
     g1_points,
@@ -31,13 +30,10 @@ from ..types import (
     g2_points,
     g2_vector,
 )
-from .binfile import BinFile, Body, Reader, Source, write_binfile
+from .binfile import BinFile, Body, Source, write_binfile
 from .table import value_table
+from .zkey_sections import INSECURE_SECTION, MAGIC, VERSION, ZkeyHeader, ZkeySections
 
-MAGIC: Final = b"zkey"
-VERSION: Final = 1
-INSECURE_SECTION: Final = 0x68700001
-"""Ours: present in keys made by a single party. snarkjs and rapidsnark skip sections that they do not know."""
 INSECURE_TEXT: Final = b"single-party setup for development: whoever made this key can forge proofs"
 
 _GROTH16: Final = 1
@@ -54,17 +50,10 @@ def read_zkey(source: Source) -> ProvingKey:
     `FormatError` (field = the section) for anything malformed or of another protocol or curve. Points of the bulk
     sections are not checked to be on the curve: every proof is verified before it is released.
     """
-    file = BinFile(source, MAGIC, versions=(VERSION,))
-    n_vars, n_public, n, g1, g2 = _header(file)
-    ic = G1Vector(file.limbs(3, (2, 4), n_public + 1))
-    _check_coordinates(ic.limbs, "section 3")
-    # The sections of n and m points are sized first: what the header claims then costs no more memory than the file.
-    a, b1 = (G1Vector(file.limbs(k, (2, 4), n_vars)) for k in (5, 6))
-    b2 = G2Vector(file.limbs(7, (2, 2, 4), n_vars))
-    l_bases, h = G1Vector(file.limbs(8, (2, 4), n_vars - n_public - 1)), G1Vector(file.limbs(9, (2, 4), n))
-    a_rows, b_rows, values = _coefficients(file.section(4), n, n_vars)
-    contributions = bytes(file.section(10)) if 10 in file else b""
-    contributed = _n_contributions(contributions) > 0
+    sections = ZkeySections(source)
+    n_vars, n_public, n = sections.n_vars, sections.n_public, sections.domain_size
+    g1, g2 = _points(sections)
+    a_rows, b_rows, values = _coefficients(sections.terms, n, n_vars)
     return ProvingKey(
         n_vars=n_vars,
         n_public=n_public,
@@ -75,29 +64,25 @@ def read_zkey(source: Source) -> ProvingKey:
         beta2=g2[0],
         gamma2=g2[1],
         delta2=g2[2],
-        ic=ic,
-        a=a,
-        b1=b1,
-        b2=b2,
-        l=l_bases,
-        h=h,
+        ic=_g1(sections.ic),
+        a=_g1(sections.a),
+        b1=_g1(sections.b1),
+        b2=_g2(sections.b2),
+        l=_g1(sections.l),
+        h=_g1(sections.h),
         a_rows=a_rows,
         b_rows=b_rows,
         values=values,
-        insecure=INSECURE_SECTION in file or not contributed,
-        contributions=contributions,
+        insecure=sections.insecure,
+        contributions=sections.contributions,
     )
 
 
 def read_zkey_verification_key(source: Source) -> VerificationKey:
     """Only the verification key, from sections 2, 3 and 10; O(public signals)."""
-    file = BinFile(source, MAGIC, versions=(VERSION,))
-    _, n_public, _, g1, g2 = _header(file)
-    ic = file.limbs(3, (2, 4), n_public + 1)
-    _check_coordinates(ic, "section 3")
-    contributed = _n_contributions(bytes(file.section(10)) if 10 in file else b"") > 0
-    insecure = INSECURE_SECTION in file or not contributed
-    return VerificationKey(g1[0], g2[0], g2[1], g2[2], tuple(g1_points(G1Vector(ic))), insecure)
+    header = ZkeyHeader(BinFile(source, MAGIC, versions=(VERSION,)))
+    g1, g2 = _points(header)
+    return VerificationKey(g1[0], g2[0], g2[1], g2[2], tuple(g1_points(_g1(header.ic))), header.insecure)
 
 
 def write_zkey(path: str | os.PathLike[str], key: ProvingKey) -> None:
@@ -131,51 +116,25 @@ def write_zkey(path: str | os.PathLike[str], key: ProvingKey) -> None:
     )
 
 
-def _header(file: BinFile) -> tuple[int, int, int, list[G1Point], list[G2Point]]:
-    """(m, l, n, [α β δ]_1, [β γ δ]_2)."""
-    protocol = Reader(file.section(1), "section 1")
-    if (found := protocol.u32()) != _GROTH16:
-        raise FormatError(f"the key is for protocol {found}, not Groth16", field="section 1")
-    protocol.end()
-    head = Reader(file.section(2), "section 2")
-    head.modulus(Q, "q")
-    head.modulus(R, "r")
-    n_vars, n_public, n = head.u32(), head.u32(), head.u32()
-    if n_public + 1 > n_vars:
-        raise FormatError("the header counts more public signals than wires", field="section 2")
-    if n < 2 or n & (n - 1) or n > 1 << 27:
-        raise FormatError(f"{n} is not a domain size", field="section 2")
-    raw = {name: head.bytes(64 if name.endswith("1") else 128) for name in ("α1", "β1", "β2", "γ2", "δ1", "δ2")}
-    head.end()
-    limbs = {name: np.frombuffer(r, dtype="<u8").reshape(-1, 4) for name, r in raw.items()}
-    for each in limbs.values():
-        _check_coordinates(each, "section 2")
-    g1 = np.stack([limbs[name].reshape(2, 4) for name in ("α1", "β1", "δ1")])
-    g2 = np.stack([limbs[name].reshape(2, 2, 4) for name in ("β2", "γ2", "δ2")])
-    return n_vars, n_public, n, g1_points(G1Vector(g1)), g2_points(G2Vector(g2))
+def _g1(section: bytes | memoryview) -> G1Vector:
+    """A view; sections may begin at any multiple of four, so it may be unaligned: numpy and every backend take that."""
+    return G1Vector(np.frombuffer(section, dtype="<u8").reshape(-1, 2, 4))
 
 
-def _check_coordinates(limbs: Limbs, section: str) -> None:
-    raw = limbs.tobytes()
-    if any(int.from_bytes(raw[i : i + 32], "little") >= Q for i in range(0, len(raw), 32)):
-        raise FormatError(f"{section} has a coordinate that is not below q", field=section)
+def _g2(section: bytes | memoryview) -> G2Vector:
+    return G2Vector(np.frombuffer(section, dtype="<u8").reshape(-1, 2, 2, 4))
 
 
-def _n_contributions(transcript: bytes) -> int:
-    """circuit hash[64], then their number; 0 where there is no transcript."""
-    if not transcript:
-        return 0
-    reader = Reader(memoryview(transcript), "section 10")
-    reader.bytes(64)
-    return reader.u32()
+def _points(header: ZkeyHeader) -> tuple[list[G1Point], list[G2Point]]:
+    """[α β δ]_1 and [β γ δ]_2."""
+    g1 = _g1(header.alpha1 + header.beta1 + header.delta1)
+    return g1_points(g1), g2_points(_g2(header.beta2 + header.gamma2 + header.delta2))
 
 
 def _coefficients(body: memoryview, n: int, n_vars: int) -> tuple[SparseRows, SparseRows, FrVector]:
     """Section 4 as rows of A and B over one table of canonical values."""
-    count = int.from_bytes(body[:4], "little")
-    if len(body) != 4 + count * _TERM.itemsize:
-        raise FormatError(f"section 4 has {len(body)} bytes, its head says {count} terms", field="section 4")
-    terms = np.frombuffer(body, dtype=_TERM, offset=4)
+    terms = np.frombuffer(body, dtype=_TERM)
+    count = len(terms)
     if count and (int(terms["matrix"].max()) > 1 or int(terms["row"].max()) >= n or int(terms["wire"].max()) >= n_vars):
         raise FormatError("section 4 names a matrix, row or wire that does not exist", field="section 4")
     stored, value_index = value_table(np.ascontiguousarray(terms["value"]))

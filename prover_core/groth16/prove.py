@@ -10,15 +10,13 @@ needs the whole witness.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import time
-from typing import Final
 
 import numpy as np
 
 from ..backend import Backend
+from ..blinding import blinding
 from ..errors import (
     BackendError,
     InvalidInputError,
@@ -28,7 +26,7 @@ from ..errors import (
     VerificationError,
 )
 from ..r1cs import R1cs
-from ..types import Digest, FrVector, G1Point, G2Point, R, g1_vector, g2_vector
+from ..types import FrVector, G1Point, G2Point, R, g1_vector, g2_vector
 from ..witness.rows import first_broken_row, label_of
 from .keys import Proof, ProvingKey
 from .partials import Partial, partial_of
@@ -36,8 +34,6 @@ from .sums import MakesProofSums, Sums, open_sums
 from .verify import verify
 
 log = logging.getLogger(__name__)
-
-_BLINDING: Final = b"hybrid-prover groth16 blinding v1"
 
 
 class _Stop:
@@ -157,7 +153,8 @@ class StreamingProver:
         self._finished = True
         self._stop.check()
         witness = FrVector(self._witness)
-        r, s = _blinding(entropy, self._key.verification_key.digest, witness)
+        content = witness.limbs.reshape(-1).view(np.uint8).data
+        r, s = blinding(entropy, lambda: self._key.verification_key.digest.raw, content)
         sums = self._sums.finish(witness)
         proof = self._put_together(sums, r, s)
         try:
@@ -255,19 +252,6 @@ def prove(
     prover = StreamingProver(key, backend, r1cs=r1cs, whole=True)
     prover.add(0, witness)
     return prover.finish(entropy)
-
-
-def _blinding(entropy: bytes | None, key: Digest, witness: FrVector) -> tuple[int, int]:
-    """(r, s), uniform to within 2^-250."""
-    if entropy is None:
-        seed = os.urandom(64)
-    elif len(entropy) < 32:
-        raise InvalidInputError("entropy for blinding needs at least 32 bytes", field="entropy")
-    else:
-        # Binding the witness keeps (r, s) apart where one seed serves two statements, as RFC 6979 does for nonces.
-        seed = Digest.of(entropy, key.raw, witness.limbs.reshape(-1).view(np.uint8).data).raw
-    raw = hashlib.shake_256(_BLINDING + seed).digest(128)
-    return int.from_bytes(raw[:64], "little") % R, int.from_bytes(raw[64:], "little") % R
 
 
 def _g1_sum(backend: Backend, *terms: tuple[int, G1Point]) -> G1Point:
