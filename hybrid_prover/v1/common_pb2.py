@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/common.proto\x12\x10hybrid_prover.v1\"/\n\x0cGroth16Proof\x12\t\n\x01\x61\x18\x01 \x01(\x0c\x12\t\n\x01\x62\x18\x02 \x01(\x0c\x12\t\n\x01\x63\x18\x03 \x01(\x0c\"R\n\tLeafProof\x12-\n\x05proof\x18\x01 \x01(\x0b\x32\x1e.hybrid_prover.v1.Groth16Proof\x12\x16\n\x0epublic_signals\x18\x02 \x03(\x0c\"X\n\x04Link\x12\x14\n\x0c\x66rom_segment\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_signal\x18\x02 \x01(\r\x12\x12\n\nto_segment\x18\x03 \x01(\r\x12\x11\n\tto_signal\x18\x04 \x01(\r\"N\n\x0bPhaseTiming\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x18\n\x10start_unix_nanos\x18\x02 \x01(\x06\x12\x16\n\x0e\x64uration_nanos\x18\x03 \x01(\x04*g\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLACEMENT_CLOUD\x10\x01\x12\x13\n\x0fPLACEMENT_SPLIT\x10\x02\x12\x15\n\x11PLACEMENT_PRIVATE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/common.proto\x12\x10hybrid_prover.v1\"/\n\x0cGroth16Proof\x12\t\n\x01\x61\x18\x01 \x01(\x0c\x12\t\n\x01\x62\x18\x02 \x01(\x0c\x12\t\n\x01\x63\x18\x03 \x01(\x0c\"R\n\tLeafProof\x12-\n\x05proof\x18\x01 \x01(\x0b\x32\x1e.hybrid_prover.v1.Groth16Proof\x12\x16\n\x0epublic_signals\x18\x02 \x03(\x0c\"X\n\x04Link\x12\x14\n\x0c\x66rom_segment\x18\x01 \x01(\r\x12\x13\n\x0b\x66rom_signal\x18\x02 \x01(\r\x12\x12\n\nto_segment\x18\x03 \x01(\r\x12\x11\n\tto_signal\x18\x04 \x01(\r\"N\n\x0bPhaseTiming\x12\r\n\x05phase\x18\x01 \x01(\t\x12\x18\n\x10start_unix_nanos\x18\x02 \x01(\x06\x12\x16\n\x0e\x64uration_nanos\x18\x03 \x01(\x04*g\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x13\n\x0fPLACEMENT_CLOUD\x10\x01\x12\x13\n\x0fPLACEMENT_SPLIT\x10\x02\x12\x15\n\x11PLACEMENT_PRIVATE\x10\x03*s\n\x08Priority\x12\x18\n\x14PRIORITY_UNSPECIFIED\x10\x00\x12\x10\n\x0cPRIORITY_LOW\x10\x01\x12\x13\n\x0fPRIORITY_NORMAL\x10\x02\x12\x11\n\rPRIORITY_HIGH\x10\x03\x12\x13\n\x0fPRIORITY_URGENT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,6 +33,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLACEMENT']._serialized_start=354
   _globals['_PLACEMENT']._serialized_end=457
+  _globals['_PRIORITY']._serialized_start=459
+  _globals['_PRIORITY']._serialized_end=574
   _globals['_GROTH16PROOF']._serialized_start=51
   _globals['_GROTH16PROOF']._serialized_end=98
   _globals['_LEAFPROOF']._serialized_start=100

@@ -13,10 +13,23 @@ class Placement(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PLACEMENT_CLOUD: _ClassVar[Placement]
     PLACEMENT_SPLIT: _ClassVar[Placement]
     PLACEMENT_PRIVATE: _ClassVar[Placement]
+
+class Priority(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIORITY_UNSPECIFIED: _ClassVar[Priority]
+    PRIORITY_LOW: _ClassVar[Priority]
+    PRIORITY_NORMAL: _ClassVar[Priority]
+    PRIORITY_HIGH: _ClassVar[Priority]
+    PRIORITY_URGENT: _ClassVar[Priority]
 PLACEMENT_UNSPECIFIED: Placement
 PLACEMENT_CLOUD: Placement
 PLACEMENT_SPLIT: Placement
 PLACEMENT_PRIVATE: Placement
+PRIORITY_UNSPECIFIED: Priority
+PRIORITY_LOW: Priority
+PRIORITY_NORMAL: Priority
+PRIORITY_HIGH: Priority
+PRIORITY_URGENT: Priority
 
 class Groth16Proof(_message.Message):
     __slots__ = ("a", "b", "c")

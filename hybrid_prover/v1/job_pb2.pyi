@@ -60,16 +60,20 @@ class SegmentSpec(_message.Message):
     def __init__(self, circuit: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[InputSignal, _Mapping]]] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("name", "placement", "segments", "links")
+    __slots__ = ("name", "placement", "segments", "links", "priority", "deadline_unix_nanos")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     name: str
     placement: _common_pb2.Placement
     segments: _containers.RepeatedCompositeFieldContainer[SegmentSpec]
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.Link]
-    def __init__(self, name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentSpec, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    deadline_unix_nanos: int
+    def __init__(self, name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentSpec, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job_id", "created")
@@ -112,7 +116,7 @@ class PartialUse(_message.Message):
     def __init__(self, chunks: _Optional[int] = ..., partials: _Optional[int] = ..., late: _Optional[int] = ..., wrong: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "state", "segments", "links", "error", "accepted_unix_nanos", "ended_unix_nanos", "revision")
+    __slots__ = ("job_id", "name", "placement", "state", "segments", "links", "error", "accepted_unix_nanos", "ended_unix_nanos", "revision", "priority", "deadline_unix_nanos")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -123,6 +127,8 @@ class Job(_message.Message):
     ACCEPTED_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     ENDED_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     name: str
     placement: _common_pb2.Placement
@@ -133,7 +139,9 @@ class Job(_message.Message):
     accepted_unix_nanos: int
     ended_unix_nanos: int
     revision: int
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., accepted_unix_nanos: _Optional[int] = ..., ended_unix_nanos: _Optional[int] = ..., revision: _Optional[int] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    deadline_unix_nanos: int
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., accepted_unix_nanos: _Optional[int] = ..., ended_unix_nanos: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("job_id",)

@@ -61,7 +61,8 @@ class JobServiceServicer:
     def SubmitJob(self, request, context):
         """Accepts a job. Idempotent: the same content is the same job, whoever asks and however often. One that failed or was
         cancelled goes again.
-        INVALID_ARGUMENT names the field and segment; RESOURCE_EXHAUSTED carries RetryInfo.
+        INVALID_ARGUMENT names the field and segment; RESOURCE_EXHAUSTED carries QuotaFailure and RetryInfo;
+        DEADLINE_EXCEEDED says that the deadline has passed or is sure to be missed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -200,15 +200,21 @@ class UplinkStatus(_message.Message):
     def __init__(self, cloud: _Optional[str] = ..., connected: _Optional[bool] = ..., credit_bytes: _Optional[int] = ...) -> None: ...
 
 class JobSummary(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "accepted_unix_nanos", "segments")
+    __slots__ = ("job_id", "name", "placement", "accepted_unix_nanos", "segments", "client", "priority", "deadline_unix_nanos")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     ACCEPTED_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     name: str
     placement: _common_pb2.Placement
     accepted_unix_nanos: int
     segments: _containers.RepeatedCompositeFieldContainer[SegmentCount]
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., accepted_unix_nanos: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentCount, _Mapping]]] = ...) -> None: ...
+    client: str
+    priority: _common_pb2.Priority
+    deadline_unix_nanos: int
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., accepted_unix_nanos: _Optional[int] = ..., segments: _Optional[_Iterable[_Union[SegmentCount, _Mapping]]] = ..., client: _Optional[str] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...

@@ -73,7 +73,7 @@ class Welcome(_message.Message):
     def __init__(self, credit_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., encodings: _Optional[_Iterable[int]] = ..., takes_partials: _Optional[bool] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "circuits", "links", "submission", "client")
+    __slots__ = ("job_id", "name", "placement", "circuits", "links", "submission", "client", "priority", "deadline_unix_nanos")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +81,8 @@ class OpenJob(_message.Message):
     LINKS_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     name: str
     placement: _common_pb2.Placement
@@ -88,7 +90,9 @@ class OpenJob(_message.Message):
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.Link]
     submission: int
     client: str
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., submission: _Optional[int] = ..., client: _Optional[str] = ...) -> None: ...
+    priority: _common_pb2.Priority
+    deadline_unix_nanos: int
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., submission: _Optional[int] = ..., client: _Optional[str] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class JobOpened(_message.Message):
     __slots__ = ("job_id", "positions")
@@ -171,10 +175,12 @@ class SegmentFailure(_message.Message):
     def __init__(self, job_id: _Optional[bytes] = ..., segment: _Optional[int] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class AbortJob(_message.Message):
-    __slots__ = ("job_id",)
+    __slots__ = ("job_id", "error")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
-    def __init__(self, job_id: _Optional[bytes] = ...) -> None: ...
+    error: _status_pb2.Status
+    def __init__(self, job_id: _Optional[bytes] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
 
 class Ack(_message.Message):
     __slots__ = ("job_id", "segment", "next_sequence")
