@@ -23,60 +23,61 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from hybrid_prover.v1 import assembly_pb2 as hybrid__prover_dot_v1_dot_assembly__pb2
 from hybrid_prover.v1 import common_pb2 as hybrid__prover_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahybrid_prover/v1/job.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"+\n\x0bInputSignal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"M\n\x0bSegmentSpec\x12\x0f\n\x07\x63ircuit\x18\x01 \x01(\x0c\x12-\n\x06inputs\x18\x02 \x03(\x0b\x32\x1d.hybrid_prover.v1.InputSignal\"\xf3\x01\n\x10SubmitJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\tplacement\x18\x02 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12/\n\x08segments\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.SegmentSpec\x12%\n\x05links\x18\x04 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12,\n\x08priority\x18\x08 \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\t \x01(\x06\"4\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x85\x02\n\rSegmentStatus\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.hybrid_prover.v1.SegmentState\x12\x13\n\x0bwires_acked\x18\x04 \x01(\x04\x12\r\n\x05wires\x18\x05 \x01(\x04\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12.\n\x07timings\x18\x07 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12.\n\x08partials\x18\x08 \x01(\x0b\x32\x1c.hybrid_prover.v1.PartialUse\"K\n\nPartialUse\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\x10\n\x08partials\x18\x02 \x01(\x04\x12\x0c\n\x04late\x18\x03 \x01(\x04\x12\r\n\x05wrong\x18\x04 \x01(\x04\"\x8f\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\tplacement\x18\x03 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.hybrid_prover.v1.JobState\x12\x31\n\x08segments\x18\x05 \x03(\x0b\x32\x1f.hybrid_prover.v1.SegmentStatus\x12%\n\x05links\x18\x06 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1b\n\x13\x61\x63\x63\x65pted_unix_nanos\x18\x08 \x01(\x06\x12\x18\n\x10\x65nded_unix_nanos\x18\t \x01(\x06\x12\x10\n\x08revision\x18\n \x01(\x04\x12,\n\x08priority\x18\x10 \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\x11 \x01(\x06\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"#\n\x11RequeueJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"8\n\x12RequeueJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"4\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"7\n\x10ListJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.hybrid_prover.v1.Job\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"6\n\x10WatchJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"R\n\x11GetResultResponse\x12+\n\x06proofs\x18\x01 \x03(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12\x10\n\x08\x63ircuits\x18\x02 \x03(\x0c*\x7f\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_RUNNING\x10\x01\x12\x12\n\x0eJOB_STATE_DONE\x10\x02\x12\x14\n\x10JOB_STATE_FAILED\x10\x03\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x04*\x8a\x02\n\x0cSegmentState\x12\x1d\n\x19SEGMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SEGMENT_STATE_QUEUED\x10\x01\x12\x1c\n\x18SEGMENT_STATE_WITNESSING\x10\x02\x12\x1b\n\x17SEGMENT_STATE_UPLOADING\x10\x03\x12\x19\n\x15SEGMENT_STATE_PROVING\x10\x04\x12\x18\n\x14SEGMENT_STATE_PROVED\x10\x05\x12\x1a\n\x16SEGMENT_STATE_VERIFIED\x10\x06\x12\x18\n\x14SEGMENT_STATE_FAILED\x10\x07\x12\x1b\n\x17SEGMENT_STATE_CANCELLED\x10\x08\x32\x91\x02\n\nJobService\x12T\n\tSubmitJob\x12\".hybrid_prover.v1.SubmitJobRequest\x1a#.hybrid_prover.v1.SubmitJobResponse\x12T\n\tCancelJob\x12\".hybrid_prover.v1.CancelJobRequest\x1a#.hybrid_prover.v1.CancelJobResponse\x12W\n\nRequeueJob\x12#.hybrid_prover.v1.RequeueJobRequest\x1a$.hybrid_prover.v1.RequeueJobResponse2\xdc\x02\n\x0fJobQueryService\x12K\n\x06GetJob\x12\x1f.hybrid_prover.v1.GetJobRequest\x1a .hybrid_prover.v1.GetJobResponse\x12Q\n\x08ListJobs\x12!.hybrid_prover.v1.ListJobsRequest\x1a\".hybrid_prover.v1.ListJobsResponse\x12S\n\x08WatchJob\x12!.hybrid_prover.v1.WatchJobRequest\x1a\".hybrid_prover.v1.WatchJobResponse0\x01\x12T\n\tGetResult\x12\".hybrid_prover.v1.GetResultRequest\x1a#.hybrid_prover.v1.GetResultResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ahybrid_prover/v1/job.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1fhybrid_prover/v1/assembly.proto\x1a\x1dhybrid_prover/v1/common.proto\"+\n\x0bInputSignal\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06values\x18\x02 \x01(\x0c\"M\n\x0bSegmentSpec\x12\x0f\n\x07\x63ircuit\x18\x01 \x01(\x0c\x12-\n\x06inputs\x18\x02 \x03(\x0b\x32\x1d.hybrid_prover.v1.InputSignal\"\xa8\x02\n\x10SubmitJobRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\tplacement\x18\x02 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12/\n\x08segments\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.SegmentSpec\x12%\n\x05links\x18\x04 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12\x33\n\x08\x61ssembly\x18\x14 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12,\n\x08priority\x18\x08 \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\t \x01(\x06\"4\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\"\x85\x02\n\rSegmentStatus\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.hybrid_prover.v1.SegmentState\x12\x13\n\x0bwires_acked\x18\x04 \x01(\x04\x12\r\n\x05wires\x18\x05 \x01(\x04\x12!\n\x05\x65rror\x18\x06 \x01(\x0b\x32\x12.google.rpc.Status\x12.\n\x07timings\x18\x07 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12.\n\x08partials\x18\x08 \x01(\x0b\x32\x1c.hybrid_prover.v1.PartialUse\"K\n\nPartialUse\x12\x0e\n\x06\x63hunks\x18\x01 \x01(\x04\x12\x10\n\x08partials\x18\x02 \x01(\x04\x12\x0c\n\x04late\x18\x03 \x01(\x04\x12\r\n\x05wrong\x18\x04 \x01(\x04\"\xbd\x03\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\tplacement\x18\x03 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12)\n\x05state\x18\x04 \x01(\x0e\x32\x1a.hybrid_prover.v1.JobState\x12\x31\n\x08segments\x18\x05 \x03(\x0b\x32\x1f.hybrid_prover.v1.SegmentStatus\x12%\n\x05links\x18\x06 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12!\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x12.google.rpc.Status\x12\x1b\n\x13\x61\x63\x63\x65pted_unix_nanos\x18\x08 \x01(\x06\x12\x18\n\x10\x65nded_unix_nanos\x18\t \x01(\x06\x12\x10\n\x08revision\x18\n \x01(\x04\x12,\n\x08\x61ssembly\x18\x14 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\x12,\n\x08priority\x18\x10 \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\x11 \x01(\x06\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"7\n\x11\x43\x61ncelJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"#\n\x11RequeueJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"8\n\x12RequeueJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"4\n\x0eGetJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\" \n\x0fListJobsRequest\x12\r\n\x05limit\x18\x01 \x01(\r\"7\n\x10ListJobsResponse\x12#\n\x04jobs\x18\x01 \x03(\x0b\x32\x15.hybrid_prover.v1.Job\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"6\n\x10WatchJobResponse\x12\"\n\x03job\x18\x01 \x01(\x0b\x32\x15.hybrid_prover.v1.Job\"\"\n\x10GetResultRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\"\x86\x01\n\x11GetResultResponse\x12+\n\x06proofs\x18\x01 \x03(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12\x10\n\x08\x63ircuits\x18\x02 \x03(\x0c\x12\x32\n\x08\x61ssembly\x18\x14 \x01(\x0b\x32 .hybrid_prover.v1.AssemblyResult*\x7f\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11JOB_STATE_RUNNING\x10\x01\x12\x12\n\x0eJOB_STATE_DONE\x10\x02\x12\x14\n\x10JOB_STATE_FAILED\x10\x03\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x04*\x8a\x02\n\x0cSegmentState\x12\x1d\n\x19SEGMENT_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14SEGMENT_STATE_QUEUED\x10\x01\x12\x1c\n\x18SEGMENT_STATE_WITNESSING\x10\x02\x12\x1b\n\x17SEGMENT_STATE_UPLOADING\x10\x03\x12\x19\n\x15SEGMENT_STATE_PROVING\x10\x04\x12\x18\n\x14SEGMENT_STATE_PROVED\x10\x05\x12\x1a\n\x16SEGMENT_STATE_VERIFIED\x10\x06\x12\x18\n\x14SEGMENT_STATE_FAILED\x10\x07\x12\x1b\n\x17SEGMENT_STATE_CANCELLED\x10\x08\x32\x91\x02\n\nJobService\x12T\n\tSubmitJob\x12\".hybrid_prover.v1.SubmitJobRequest\x1a#.hybrid_prover.v1.SubmitJobResponse\x12T\n\tCancelJob\x12\".hybrid_prover.v1.CancelJobRequest\x1a#.hybrid_prover.v1.CancelJobResponse\x12W\n\nRequeueJob\x12#.hybrid_prover.v1.RequeueJobRequest\x1a$.hybrid_prover.v1.RequeueJobResponse2\xdc\x02\n\x0fJobQueryService\x12K\n\x06GetJob\x12\x1f.hybrid_prover.v1.GetJobRequest\x1a .hybrid_prover.v1.GetJobResponse\x12Q\n\x08ListJobs\x12!.hybrid_prover.v1.ListJobsRequest\x1a\".hybrid_prover.v1.ListJobsResponse\x12S\n\x08WatchJob\x12!.hybrid_prover.v1.WatchJobRequest\x1a\".hybrid_prover.v1.WatchJobResponse0\x01\x12T\n\tGetResult\x12\".hybrid_prover.v1.GetResultRequest\x1a#.hybrid_prover.v1.GetResultResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybrid_prover.v1.job_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_JOBSTATE']._serialized_start=1848
-  _globals['_JOBSTATE']._serialized_end=1975
-  _globals['_SEGMENTSTATE']._serialized_start=1978
-  _globals['_SEGMENTSTATE']._serialized_end=2244
-  _globals['_INPUTSIGNAL']._serialized_start=104
-  _globals['_INPUTSIGNAL']._serialized_end=147
-  _globals['_SEGMENTSPEC']._serialized_start=149
-  _globals['_SEGMENTSPEC']._serialized_end=226
-  _globals['_SUBMITJOBREQUEST']._serialized_start=229
-  _globals['_SUBMITJOBREQUEST']._serialized_end=472
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=474
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=526
-  _globals['_SEGMENTSTATUS']._serialized_start=529
-  _globals['_SEGMENTSTATUS']._serialized_end=790
-  _globals['_PARTIALUSE']._serialized_start=792
-  _globals['_PARTIALUSE']._serialized_end=867
-  _globals['_JOB']._serialized_start=870
-  _globals['_JOB']._serialized_end=1269
-  _globals['_CANCELJOBREQUEST']._serialized_start=1271
-  _globals['_CANCELJOBREQUEST']._serialized_end=1305
-  _globals['_CANCELJOBRESPONSE']._serialized_start=1307
-  _globals['_CANCELJOBRESPONSE']._serialized_end=1362
-  _globals['_REQUEUEJOBREQUEST']._serialized_start=1364
-  _globals['_REQUEUEJOBREQUEST']._serialized_end=1399
-  _globals['_REQUEUEJOBRESPONSE']._serialized_start=1401
-  _globals['_REQUEUEJOBRESPONSE']._serialized_end=1457
-  _globals['_GETJOBREQUEST']._serialized_start=1459
-  _globals['_GETJOBREQUEST']._serialized_end=1490
-  _globals['_GETJOBRESPONSE']._serialized_start=1492
-  _globals['_GETJOBRESPONSE']._serialized_end=1544
-  _globals['_LISTJOBSREQUEST']._serialized_start=1546
-  _globals['_LISTJOBSREQUEST']._serialized_end=1578
-  _globals['_LISTJOBSRESPONSE']._serialized_start=1580
-  _globals['_LISTJOBSRESPONSE']._serialized_end=1635
-  _globals['_WATCHJOBREQUEST']._serialized_start=1637
-  _globals['_WATCHJOBREQUEST']._serialized_end=1670
-  _globals['_WATCHJOBRESPONSE']._serialized_start=1672
-  _globals['_WATCHJOBRESPONSE']._serialized_end=1726
-  _globals['_GETRESULTREQUEST']._serialized_start=1728
-  _globals['_GETRESULTREQUEST']._serialized_end=1762
-  _globals['_GETRESULTRESPONSE']._serialized_start=1764
-  _globals['_GETRESULTRESPONSE']._serialized_end=1846
-  _globals['_JOBSERVICE']._serialized_start=2247
-  _globals['_JOBSERVICE']._serialized_end=2520
-  _globals['_JOBQUERYSERVICE']._serialized_start=2523
-  _globals['_JOBQUERYSERVICE']._serialized_end=2871
+  _globals['_JOBSTATE']._serialized_start=2033
+  _globals['_JOBSTATE']._serialized_end=2160
+  _globals['_SEGMENTSTATE']._serialized_start=2163
+  _globals['_SEGMENTSTATE']._serialized_end=2429
+  _globals['_INPUTSIGNAL']._serialized_start=137
+  _globals['_INPUTSIGNAL']._serialized_end=180
+  _globals['_SEGMENTSPEC']._serialized_start=182
+  _globals['_SEGMENTSPEC']._serialized_end=259
+  _globals['_SUBMITJOBREQUEST']._serialized_start=262
+  _globals['_SUBMITJOBREQUEST']._serialized_end=558
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=560
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=612
+  _globals['_SEGMENTSTATUS']._serialized_start=615
+  _globals['_SEGMENTSTATUS']._serialized_end=876
+  _globals['_PARTIALUSE']._serialized_start=878
+  _globals['_PARTIALUSE']._serialized_end=953
+  _globals['_JOB']._serialized_start=956
+  _globals['_JOB']._serialized_end=1401
+  _globals['_CANCELJOBREQUEST']._serialized_start=1403
+  _globals['_CANCELJOBREQUEST']._serialized_end=1437
+  _globals['_CANCELJOBRESPONSE']._serialized_start=1439
+  _globals['_CANCELJOBRESPONSE']._serialized_end=1494
+  _globals['_REQUEUEJOBREQUEST']._serialized_start=1496
+  _globals['_REQUEUEJOBREQUEST']._serialized_end=1531
+  _globals['_REQUEUEJOBRESPONSE']._serialized_start=1533
+  _globals['_REQUEUEJOBRESPONSE']._serialized_end=1589
+  _globals['_GETJOBREQUEST']._serialized_start=1591
+  _globals['_GETJOBREQUEST']._serialized_end=1622
+  _globals['_GETJOBRESPONSE']._serialized_start=1624
+  _globals['_GETJOBRESPONSE']._serialized_end=1676
+  _globals['_LISTJOBSREQUEST']._serialized_start=1678
+  _globals['_LISTJOBSREQUEST']._serialized_end=1710
+  _globals['_LISTJOBSRESPONSE']._serialized_start=1712
+  _globals['_LISTJOBSRESPONSE']._serialized_end=1767
+  _globals['_WATCHJOBREQUEST']._serialized_start=1769
+  _globals['_WATCHJOBREQUEST']._serialized_end=1802
+  _globals['_WATCHJOBRESPONSE']._serialized_start=1804
+  _globals['_WATCHJOBRESPONSE']._serialized_end=1858
+  _globals['_GETRESULTREQUEST']._serialized_start=1860
+  _globals['_GETRESULTREQUEST']._serialized_end=1894
+  _globals['_GETRESULTRESPONSE']._serialized_start=1897
+  _globals['_GETRESULTRESPONSE']._serialized_end=2031
+  _globals['_JOBSERVICE']._serialized_start=2432
+  _globals['_JOBSERVICE']._serialized_end=2705
+  _globals['_JOBQUERYSERVICE']._serialized_start=2708
+  _globals['_JOBQUERYSERVICE']._serialized_end=3056
 # @@protoc_insertion_point(module_scope)

@@ -1,4 +1,5 @@
 from google.rpc import status_pb2 as _status_pb2
+from hybrid_prover.v1 import assembly_pb2 as _assembly_pb2
 from hybrid_prover.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -60,20 +61,22 @@ class SegmentSpec(_message.Message):
     def __init__(self, circuit: _Optional[bytes] = ..., inputs: _Optional[_Iterable[_Union[InputSignal, _Mapping]]] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("name", "placement", "segments", "links", "priority", "deadline_unix_nanos")
+    __slots__ = ("name", "placement", "segments", "links", "assembly", "priority", "deadline_unix_nanos")
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     LINKS_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     name: str
     placement: _common_pb2.Placement
     segments: _containers.RepeatedCompositeFieldContainer[SegmentSpec]
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.Link]
+    assembly: _assembly_pb2.AssemblyOptions
     priority: _common_pb2.Priority
     deadline_unix_nanos: int
-    def __init__(self, name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentSpec, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentSpec, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., assembly: _Optional[_Union[_assembly_pb2.AssemblyOptions, _Mapping]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job_id", "created")
@@ -116,7 +119,7 @@ class PartialUse(_message.Message):
     def __init__(self, chunks: _Optional[int] = ..., partials: _Optional[int] = ..., late: _Optional[int] = ..., wrong: _Optional[int] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "state", "segments", "links", "error", "accepted_unix_nanos", "ended_unix_nanos", "revision", "priority", "deadline_unix_nanos")
+    __slots__ = ("job_id", "name", "placement", "state", "segments", "links", "error", "accepted_unix_nanos", "ended_unix_nanos", "revision", "assembly", "priority", "deadline_unix_nanos")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -127,6 +130,7 @@ class Job(_message.Message):
     ACCEPTED_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     ENDED_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
@@ -139,9 +143,10 @@ class Job(_message.Message):
     accepted_unix_nanos: int
     ended_unix_nanos: int
     revision: int
+    assembly: _assembly_pb2.Assembly
     priority: _common_pb2.Priority
     deadline_unix_nanos: int
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., accepted_unix_nanos: _Optional[int] = ..., ended_unix_nanos: _Optional[int] = ..., revision: _Optional[int] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., state: _Optional[_Union[JobState, str]] = ..., segments: _Optional[_Iterable[_Union[SegmentStatus, _Mapping]]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., error: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., accepted_unix_nanos: _Optional[int] = ..., ended_unix_nanos: _Optional[int] = ..., revision: _Optional[int] = ..., assembly: _Optional[_Union[_assembly_pb2.Assembly, _Mapping]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("job_id",)
@@ -210,9 +215,11 @@ class GetResultRequest(_message.Message):
     def __init__(self, job_id: _Optional[bytes] = ...) -> None: ...
 
 class GetResultResponse(_message.Message):
-    __slots__ = ("proofs", "circuits")
+    __slots__ = ("proofs", "circuits", "assembly")
     PROOFS_FIELD_NUMBER: _ClassVar[int]
     CIRCUITS_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
     proofs: _containers.RepeatedCompositeFieldContainer[_common_pb2.LeafProof]
     circuits: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, proofs: _Optional[_Iterable[_Union[_common_pb2.LeafProof, _Mapping]]] = ..., circuits: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    assembly: _assembly_pb2.AssemblyResult
+    def __init__(self, proofs: _Optional[_Iterable[_Union[_common_pb2.LeafProof, _Mapping]]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., assembly: _Optional[_Union[_assembly_pb2.AssemblyResult, _Mapping]] = ...) -> None: ...

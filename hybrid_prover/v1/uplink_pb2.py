@@ -23,62 +23,63 @@ _sym_db = _symbol_database.Default()
 
 
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
+from hybrid_prover.v1 import assembly_pb2 as hybrid__prover_dot_v1_dot_assembly__pb2
 from hybrid_prover.v1 import common_pb2 as hybrid__prover_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/uplink.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"\xf9\x02\n\rUplinkRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.hybrid_prover.v1.HelloH\x00\x12-\n\x08open_job\x18\x02 \x01(\x0b\x32\x19.hybrid_prover.v1.OpenJobH\x00\x12(\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x17.hybrid_prover.v1.ChunkH\x00\x12\x33\n\x0bsegment_end\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.SegmentEndH\x00\x12\x37\n\rsegment_proof\x18\x05 \x01(\x0b\x32\x1e.hybrid_prover.v1.SegmentProofH\x00\x12;\n\x0fsegment_failure\x18\x06 \x01(\x0b\x32 .hybrid_prover.v1.SegmentFailureH\x00\x12/\n\tabort_job\x18\x07 \x01(\x0b\x32\x1a.hybrid_prover.v1.AbortJobH\x00\x42\t\n\x07message\"\xd9\x03\n\x0eUplinkResponse\x12,\n\x07welcome\x18\x01 \x01(\x0b\x32\x19.hybrid_prover.v1.WelcomeH\x00\x12\x31\n\njob_opened\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.JobOpenedH\x00\x12$\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x15.hybrid_prover.v1.AckH\x00\x12*\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x18.hybrid_prover.v1.CreditH\x00\x12,\n\x07refused\x18\x05 \x01(\x0b\x32\x19.hybrid_prover.v1.RefusedH\x00\x12\x39\n\x0esegment_update\x18\x06 \x01(\x0b\x32\x1f.hybrid_prover.v1.SegmentUpdateH\x00\x12\x31\n\njob_update\x18\x07 \x01(\x0b\x32\x1b.hybrid_prover.v1.JobUpdateH\x00\x12.\n\x08\x64raining\x18\x08 \x01(\x0b\x32\x1a.hybrid_prover.v1.DrainingH\x00\x12=\n\x10partials_refused\x18\t \x01(\x0b\x32!.hybrid_prover.v1.PartialsRefusedH\x00\x42\t\n\x07message\"b\n\x05Hello\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x11\n\tedge_name\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x18\n\x10software_version\x18\x04 \x01(\t\"c\n\x07Welcome\x12\x14\n\x0c\x63redit_bytes\x18\x01 \x01(\x04\x12\x17\n\x0fmax_chunk_bytes\x18\x02 \x01(\r\x12\x11\n\tencodings\x18\x03 \x03(\r\x12\x16\n\x0etakes_partials\x18\x04 \x01(\x08\"\xff\x01\n\x07OpenJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\tplacement\x18\x03 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12\x10\n\x08\x63ircuits\x18\x04 \x03(\x0c\x12%\n\x05links\x18\x05 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12\x12\n\nsubmission\x18\x06 \x01(\x06\x12\x0e\n\x06\x63lient\x18\x07 \x01(\t\x12,\n\x08priority\x18\x0c \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\r \x01(\x06\"Q\n\tJobOpened\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x34\n\tpositions\x18\x02 \x03(\x0b\x32!.hybrid_prover.v1.SegmentPosition\":\n\x0fSegmentPosition\x12\x15\n\rnext_sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\xc2\x01\n\x05\x43hunk\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x13\n\x0bwire_offset\x18\x04 \x01(\x04\x12\x12\n\nwire_count\x18\x05 \x01(\r\x12\x10\n\x08\x65ncoding\x18\x06 \x01(\r\x12\x0f\n\x07payload\x18\x07 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x08 \x01(\x0c\x12*\n\x07partial\x18\t \x01(\x0b\x32\x19.hybrid_prover.v1.Partial\")\n\x07Partial\x12\x0e\n\x06points\x18\x01 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"r\n\nSegmentEnd\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x04\x12.\n\x07timings\x18\x04 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\"\x8a\x01\n\x0cSegmentProof\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12)\n\x04leaf\x18\x03 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12.\n\x07timings\x18\x04 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\"T\n\x0eSegmentFailure\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"=\n\x08\x41\x62ortJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"=\n\x03\x41\x63k\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"y\n\x07Refused\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x13\n\x0bhas_segment\x18\x03 \x01(\x08\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\xaa\x02\n\rSegmentUpdate\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x33\n\x07proving\x18\x03 \x01(\x0b\x32 .hybrid_prover.v1.SegmentProvingH\x00\x12-\n\x06proved\x18\x04 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProofH\x00\x12\x35\n\x08verified\x18\x05 \x01(\x0b\x32!.hybrid_prover.v1.SegmentVerifiedH\x00\x12$\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x07timings\x18\x07 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTimingB\x07\n\x05\x65vent\"\x10\n\x0eSegmentProving\"#\n\x0fSegmentVerified\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x0c\"w\n\tJobUpdate\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12)\n\x04\x64one\x18\x02 \x01(\x0b\x32\x19.hybrid_prover.v1.JobDoneH\x00\x12$\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\t\n\x07outcome\"\t\n\x07JobDone\"&\n\x08\x44raining\x12\x1a\n\x12retry_after_millis\x18\x01 \x01(\r\"h\n\x0fPartialsRefused\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x11\n\tsequences\x18\x03 \x03(\x04\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status2`\n\rUplinkService\x12O\n\x06Uplink\x12\x1f.hybrid_prover.v1.UplinkRequest\x1a .hybrid_prover.v1.UplinkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/uplink.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1fhybrid_prover/v1/assembly.proto\x1a\x1dhybrid_prover/v1/common.proto\"\xf9\x02\n\rUplinkRequest\x12(\n\x05hello\x18\x01 \x01(\x0b\x32\x17.hybrid_prover.v1.HelloH\x00\x12-\n\x08open_job\x18\x02 \x01(\x0b\x32\x19.hybrid_prover.v1.OpenJobH\x00\x12(\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x17.hybrid_prover.v1.ChunkH\x00\x12\x33\n\x0bsegment_end\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.SegmentEndH\x00\x12\x37\n\rsegment_proof\x18\x05 \x01(\x0b\x32\x1e.hybrid_prover.v1.SegmentProofH\x00\x12;\n\x0fsegment_failure\x18\x06 \x01(\x0b\x32 .hybrid_prover.v1.SegmentFailureH\x00\x12/\n\tabort_job\x18\x07 \x01(\x0b\x32\x1a.hybrid_prover.v1.AbortJobH\x00\x42\t\n\x07message\"\xd9\x03\n\x0eUplinkResponse\x12,\n\x07welcome\x18\x01 \x01(\x0b\x32\x19.hybrid_prover.v1.WelcomeH\x00\x12\x31\n\njob_opened\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.JobOpenedH\x00\x12$\n\x03\x61\x63k\x18\x03 \x01(\x0b\x32\x15.hybrid_prover.v1.AckH\x00\x12*\n\x06\x63redit\x18\x04 \x01(\x0b\x32\x18.hybrid_prover.v1.CreditH\x00\x12,\n\x07refused\x18\x05 \x01(\x0b\x32\x19.hybrid_prover.v1.RefusedH\x00\x12\x39\n\x0esegment_update\x18\x06 \x01(\x0b\x32\x1f.hybrid_prover.v1.SegmentUpdateH\x00\x12\x31\n\njob_update\x18\x07 \x01(\x0b\x32\x1b.hybrid_prover.v1.JobUpdateH\x00\x12.\n\x08\x64raining\x18\x08 \x01(\x0b\x32\x1a.hybrid_prover.v1.DrainingH\x00\x12=\n\x10partials_refused\x18\t \x01(\x0b\x32!.hybrid_prover.v1.PartialsRefusedH\x00\x42\t\n\x07message\"b\n\x05Hello\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x11\n\tedge_name\x18\x02 \x01(\t\x12\x18\n\x10protocol_version\x18\x03 \x01(\r\x12\x18\n\x10software_version\x18\x04 \x01(\t\"c\n\x07Welcome\x12\x14\n\x0c\x63redit_bytes\x18\x01 \x01(\x04\x12\x17\n\x0fmax_chunk_bytes\x18\x02 \x01(\r\x12\x11\n\tencodings\x18\x03 \x03(\r\x12\x16\n\x0etakes_partials\x18\x04 \x01(\x08\"\xb4\x02\n\x07OpenJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12.\n\tplacement\x18\x03 \x01(\x0e\x32\x1b.hybrid_prover.v1.Placement\x12\x10\n\x08\x63ircuits\x18\x04 \x03(\x0c\x12%\n\x05links\x18\x05 \x03(\x0b\x32\x16.hybrid_prover.v1.Link\x12\x12\n\nsubmission\x18\x06 \x01(\x06\x12\x0e\n\x06\x63lient\x18\x07 \x01(\t\x12\x33\n\x08\x61ssembly\x18\x14 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12,\n\x08priority\x18\x0c \x01(\x0e\x32\x1a.hybrid_prover.v1.Priority\x12\x1b\n\x13\x64\x65\x61\x64line_unix_nanos\x18\r \x01(\x06\"Q\n\tJobOpened\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x34\n\tpositions\x18\x02 \x03(\x0b\x32!.hybrid_prover.v1.SegmentPosition\":\n\x0fSegmentPosition\x12\x15\n\rnext_sequence\x18\x01 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\"\xc2\x01\n\x05\x43hunk\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x10\n\x08sequence\x18\x03 \x01(\x04\x12\x13\n\x0bwire_offset\x18\x04 \x01(\x04\x12\x12\n\nwire_count\x18\x05 \x01(\r\x12\x10\n\x08\x65ncoding\x18\x06 \x01(\r\x12\x0f\n\x07payload\x18\x07 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x08 \x01(\x0c\x12*\n\x07partial\x18\t \x01(\x0b\x32\x19.hybrid_prover.v1.Partial\")\n\x07Partial\x12\x0e\n\x06points\x18\x01 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"r\n\nSegmentEnd\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x13\n\x0b\x63hunk_count\x18\x03 \x01(\x04\x12.\n\x07timings\x18\x04 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\"\x8a\x01\n\x0cSegmentProof\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12)\n\x04leaf\x18\x03 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12.\n\x07timings\x18\x04 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\"T\n\x0eSegmentFailure\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12!\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.Status\"=\n\x08\x41\x62ortJob\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\"=\n\x03\x41\x63k\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x15\n\rnext_sequence\x18\x03 \x01(\x04\"\x17\n\x06\x43redit\x12\r\n\x05\x62ytes\x18\x01 \x01(\x04\"y\n\x07Refused\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x13\n\x0bhas_segment\x18\x03 \x01(\x08\x12\x15\n\rnext_sequence\x18\x04 \x01(\x04\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\"\xaa\x02\n\rSegmentUpdate\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x33\n\x07proving\x18\x03 \x01(\x0b\x32 .hybrid_prover.v1.SegmentProvingH\x00\x12-\n\x06proved\x18\x04 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProofH\x00\x12\x35\n\x08verified\x18\x05 \x01(\x0b\x32!.hybrid_prover.v1.SegmentVerifiedH\x00\x12$\n\x06\x66\x61iled\x18\x06 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12.\n\x07timings\x18\x07 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTimingB\x07\n\x05\x65vent\"\x10\n\x0eSegmentProving\"#\n\x0fSegmentVerified\x12\x10\n\x08\x62\x61tch_id\x18\x01 \x01(\x0c\"\xa9\x01\n\tJobUpdate\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12)\n\x04\x64one\x18\x02 \x01(\x0b\x32\x19.hybrid_prover.v1.JobDoneH\x00\x12$\n\x06\x66\x61iled\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12\x30\n\nassembling\x18\x14 \x01(\x0b\x32\x1a.hybrid_prover.v1.AssemblyH\x00\x42\t\n\x07outcome\"i\n\x07JobDone\x12\x32\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32 .hybrid_prover.v1.AssemblyResult\x12*\n\x06status\x18\x02 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\"&\n\x08\x44raining\x12\x1a\n\x12retry_after_millis\x18\x01 \x01(\r\"h\n\x0fPartialsRefused\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\x11\n\tsequences\x18\x03 \x03(\x04\x12!\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x12.google.rpc.Status2`\n\rUplinkService\x12O\n\x06Uplink\x12\x1f.hybrid_prover.v1.UplinkRequest\x1a .hybrid_prover.v1.UplinkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybrid_prover.v1.uplink_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_UPLINKREQUEST']._serialized_start=108
-  _globals['_UPLINKREQUEST']._serialized_end=485
-  _globals['_UPLINKRESPONSE']._serialized_start=488
-  _globals['_UPLINKRESPONSE']._serialized_end=961
-  _globals['_HELLO']._serialized_start=963
-  _globals['_HELLO']._serialized_end=1061
-  _globals['_WELCOME']._serialized_start=1063
-  _globals['_WELCOME']._serialized_end=1162
-  _globals['_OPENJOB']._serialized_start=1165
-  _globals['_OPENJOB']._serialized_end=1420
-  _globals['_JOBOPENED']._serialized_start=1422
-  _globals['_JOBOPENED']._serialized_end=1503
-  _globals['_SEGMENTPOSITION']._serialized_start=1505
-  _globals['_SEGMENTPOSITION']._serialized_end=1563
-  _globals['_CHUNK']._serialized_start=1566
-  _globals['_CHUNK']._serialized_end=1760
-  _globals['_PARTIAL']._serialized_start=1762
-  _globals['_PARTIAL']._serialized_end=1803
-  _globals['_SEGMENTEND']._serialized_start=1805
-  _globals['_SEGMENTEND']._serialized_end=1919
-  _globals['_SEGMENTPROOF']._serialized_start=1922
-  _globals['_SEGMENTPROOF']._serialized_end=2060
-  _globals['_SEGMENTFAILURE']._serialized_start=2062
-  _globals['_SEGMENTFAILURE']._serialized_end=2146
-  _globals['_ABORTJOB']._serialized_start=2148
-  _globals['_ABORTJOB']._serialized_end=2209
-  _globals['_ACK']._serialized_start=2211
-  _globals['_ACK']._serialized_end=2272
-  _globals['_CREDIT']._serialized_start=2274
-  _globals['_CREDIT']._serialized_end=2297
-  _globals['_REFUSED']._serialized_start=2299
-  _globals['_REFUSED']._serialized_end=2420
-  _globals['_SEGMENTUPDATE']._serialized_start=2423
-  _globals['_SEGMENTUPDATE']._serialized_end=2721
-  _globals['_SEGMENTPROVING']._serialized_start=2723
-  _globals['_SEGMENTPROVING']._serialized_end=2739
-  _globals['_SEGMENTVERIFIED']._serialized_start=2741
-  _globals['_SEGMENTVERIFIED']._serialized_end=2776
-  _globals['_JOBUPDATE']._serialized_start=2778
-  _globals['_JOBUPDATE']._serialized_end=2897
-  _globals['_JOBDONE']._serialized_start=2899
-  _globals['_JOBDONE']._serialized_end=2908
-  _globals['_DRAINING']._serialized_start=2910
-  _globals['_DRAINING']._serialized_end=2948
-  _globals['_PARTIALSREFUSED']._serialized_start=2950
-  _globals['_PARTIALSREFUSED']._serialized_end=3054
-  _globals['_UPLINKSERVICE']._serialized_start=3056
-  _globals['_UPLINKSERVICE']._serialized_end=3152
+  _globals['_UPLINKREQUEST']._serialized_start=141
+  _globals['_UPLINKREQUEST']._serialized_end=518
+  _globals['_UPLINKRESPONSE']._serialized_start=521
+  _globals['_UPLINKRESPONSE']._serialized_end=994
+  _globals['_HELLO']._serialized_start=996
+  _globals['_HELLO']._serialized_end=1094
+  _globals['_WELCOME']._serialized_start=1096
+  _globals['_WELCOME']._serialized_end=1195
+  _globals['_OPENJOB']._serialized_start=1198
+  _globals['_OPENJOB']._serialized_end=1506
+  _globals['_JOBOPENED']._serialized_start=1508
+  _globals['_JOBOPENED']._serialized_end=1589
+  _globals['_SEGMENTPOSITION']._serialized_start=1591
+  _globals['_SEGMENTPOSITION']._serialized_end=1649
+  _globals['_CHUNK']._serialized_start=1652
+  _globals['_CHUNK']._serialized_end=1846
+  _globals['_PARTIAL']._serialized_start=1848
+  _globals['_PARTIAL']._serialized_end=1889
+  _globals['_SEGMENTEND']._serialized_start=1891
+  _globals['_SEGMENTEND']._serialized_end=2005
+  _globals['_SEGMENTPROOF']._serialized_start=2008
+  _globals['_SEGMENTPROOF']._serialized_end=2146
+  _globals['_SEGMENTFAILURE']._serialized_start=2148
+  _globals['_SEGMENTFAILURE']._serialized_end=2232
+  _globals['_ABORTJOB']._serialized_start=2234
+  _globals['_ABORTJOB']._serialized_end=2295
+  _globals['_ACK']._serialized_start=2297
+  _globals['_ACK']._serialized_end=2358
+  _globals['_CREDIT']._serialized_start=2360
+  _globals['_CREDIT']._serialized_end=2383
+  _globals['_REFUSED']._serialized_start=2385
+  _globals['_REFUSED']._serialized_end=2506
+  _globals['_SEGMENTUPDATE']._serialized_start=2509
+  _globals['_SEGMENTUPDATE']._serialized_end=2807
+  _globals['_SEGMENTPROVING']._serialized_start=2809
+  _globals['_SEGMENTPROVING']._serialized_end=2825
+  _globals['_SEGMENTVERIFIED']._serialized_start=2827
+  _globals['_SEGMENTVERIFIED']._serialized_end=2862
+  _globals['_JOBUPDATE']._serialized_start=2865
+  _globals['_JOBUPDATE']._serialized_end=3034
+  _globals['_JOBDONE']._serialized_start=3036
+  _globals['_JOBDONE']._serialized_end=3141
+  _globals['_DRAINING']._serialized_start=3143
+  _globals['_DRAINING']._serialized_end=3181
+  _globals['_PARTIALSREFUSED']._serialized_start=3183
+  _globals['_PARTIALSREFUSED']._serialized_end=3287
+  _globals['_UPLINKSERVICE']._serialized_start=3289
+  _globals['_UPLINKSERVICE']._serialized_end=3385
 # @@protoc_insertion_point(module_scope)

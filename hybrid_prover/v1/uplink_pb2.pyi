@@ -1,4 +1,5 @@
 from google.rpc import status_pb2 as _status_pb2
+from hybrid_prover.v1 import assembly_pb2 as _assembly_pb2
 from hybrid_prover.v1 import common_pb2 as _common_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -73,7 +74,7 @@ class Welcome(_message.Message):
     def __init__(self, credit_bytes: _Optional[int] = ..., max_chunk_bytes: _Optional[int] = ..., encodings: _Optional[_Iterable[int]] = ..., takes_partials: _Optional[bool] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job_id", "name", "placement", "circuits", "links", "submission", "client", "priority", "deadline_unix_nanos")
+    __slots__ = ("job_id", "name", "placement", "circuits", "links", "submission", "client", "assembly", "priority", "deadline_unix_nanos")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PLACEMENT_FIELD_NUMBER: _ClassVar[int]
@@ -81,6 +82,7 @@ class OpenJob(_message.Message):
     LINKS_FIELD_NUMBER: _ClassVar[int]
     SUBMISSION_FIELD_NUMBER: _ClassVar[int]
     CLIENT_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_UNIX_NANOS_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
@@ -90,9 +92,10 @@ class OpenJob(_message.Message):
     links: _containers.RepeatedCompositeFieldContainer[_common_pb2.Link]
     submission: int
     client: str
+    assembly: _assembly_pb2.AssemblyOptions
     priority: _common_pb2.Priority
     deadline_unix_nanos: int
-    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., submission: _Optional[int] = ..., client: _Optional[str] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
+    def __init__(self, job_id: _Optional[bytes] = ..., name: _Optional[str] = ..., placement: _Optional[_Union[_common_pb2.Placement, str]] = ..., circuits: _Optional[_Iterable[bytes]] = ..., links: _Optional[_Iterable[_Union[_common_pb2.Link, _Mapping]]] = ..., submission: _Optional[int] = ..., client: _Optional[str] = ..., assembly: _Optional[_Union[_assembly_pb2.AssemblyOptions, _Mapping]] = ..., priority: _Optional[_Union[_common_pb2.Priority, str]] = ..., deadline_unix_nanos: _Optional[int] = ...) -> None: ...
 
 class JobOpened(_message.Message):
     __slots__ = ("job_id", "positions")
@@ -241,18 +244,24 @@ class SegmentVerified(_message.Message):
     def __init__(self, batch_id: _Optional[bytes] = ...) -> None: ...
 
 class JobUpdate(_message.Message):
-    __slots__ = ("job_id", "done", "failed")
+    __slots__ = ("job_id", "done", "failed", "assembling")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     DONE_FIELD_NUMBER: _ClassVar[int]
     FAILED_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLING_FIELD_NUMBER: _ClassVar[int]
     job_id: bytes
     done: JobDone
     failed: _status_pb2.Status
-    def __init__(self, job_id: _Optional[bytes] = ..., done: _Optional[_Union[JobDone, _Mapping]] = ..., failed: _Optional[_Union[_status_pb2.Status, _Mapping]] = ...) -> None: ...
+    assembling: _assembly_pb2.Assembly
+    def __init__(self, job_id: _Optional[bytes] = ..., done: _Optional[_Union[JobDone, _Mapping]] = ..., failed: _Optional[_Union[_status_pb2.Status, _Mapping]] = ..., assembling: _Optional[_Union[_assembly_pb2.Assembly, _Mapping]] = ...) -> None: ...
 
 class JobDone(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("assembly", "status")
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    assembly: _assembly_pb2.AssemblyResult
+    status: _assembly_pb2.Assembly
+    def __init__(self, assembly: _Optional[_Union[_assembly_pb2.AssemblyResult, _Mapping]] = ..., status: _Optional[_Union[_assembly_pb2.Assembly, _Mapping]] = ...) -> None: ...
 
 class Draining(_message.Message):
     __slots__ = ("retry_after_millis",)

@@ -83,8 +83,8 @@ class Node:
 def plan_tree(groups: Sequence[Group], places: int, chain: Chain | None = None) -> Node:
     """The tree for all groups' leaves, with at most `places` leaves in one assembly (at least `SMALLEST.leaves`).
 
-    A chain goes through the leaves in their order. `InvalidInputError` for a chain over several keys or over signals
-    that the leaves do not have (`field` = `chain`), if there are no leaves, or if no shape holds so many public signals.
+    A chain goes through the leaves in their order. `InvalidInputError` if there are no leaves, for a chain over several
+    keys or over signals that the leaves do not have (`field` = `chain`), and if no shape holds so many public signals.
     """
     if not groups or not all(group.leaves for group in groups):
         raise InvalidInputError("an assembly has at least one leaf", field="leaves")
