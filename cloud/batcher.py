@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,10 @@ class Outcome:
     good: tuple[SegmentKey, ...]
     bad: tuple[SegmentKey, ...]
     timing: common_pb2.PhaseTiming
+    entropy: bytes
+    """What the coefficients were drawn from, besides the key and the members."""
+    proofs: tuple[bytes, ...]
+    """The members' proofs, in order, as `Proof.to_bytes`."""
     waits: Mapping[SegmentKey, common_pb2.PhaseTiming]
     """Phase `batch` of each member: from its leaf proof to the beginning of the verification."""
 
@@ -142,7 +147,7 @@ class Batcher:
         )
         self._on_checked(outcome)
 
-    def _bad(self, key: VerificationKey, leaves: list[tuple[common_pb2.LeafProof, int]]) -> set[int]:
+    def _bad(self, key: VerificationKey, leaves: list[tuple[common_pb2.LeafProof, int]], entropy: bytes) -> set[int]:
         """Who is bad, beyond doubt: what a batch says against a proof, or cannot be told, is checked one by one."""
         items: dict[int, tuple[Proof, list[int]]] = {}
         bad = set(range(len(leaves)))
@@ -151,7 +156,8 @@ class Batcher:
                 items[i] = parse_leaf(leaf, n_public, "leaf")
         order = list(items)
         try:
-            doubted = [order[i] for i in verify_batch(key, list(items.values()), self._backend)] if items else []
+            found = verify_batch(key, list(items.values()), self._backend, entropy) if items else []
+            doubted = [order[i] for i in found]
         except ProverError as e:
             log.warning("batch_verified_one_by_one", members=len(items), exc_info=e)
             doubted = order
@@ -168,7 +174,8 @@ class Batcher:
     ) -> Outcome:
         start_unix, start = time.time_ns(), time.perf_counter_ns()
         key = self._keys.verification_key(batch.key)
-        bad = self._bad(key, [(leaf, circuit.n_public) for _, circuit, leaf, _ in members])
+        entropy = secrets.token_bytes(32)
+        bad = self._bad(key, [(leaf, circuit.n_public) for _, circuit, leaf, _ in members], entropy)
         timing = common_pb2.PhaseTiming(
             phase="verify", start_unix_nanos=start_unix, duration_nanos=time.perf_counter_ns() - start
         )
@@ -188,4 +195,6 @@ class Batcher:
             k: common_pb2.PhaseTiming(phase="batch", start_unix_nanos=since, duration_nanos=max(0, start_unix - since))
             for k, _, _, since in members
         }
-        return Outcome(record, good, tuple(k for i, (k, *_) in enumerate(members) if i in bad), timing, waits)
+        proofs = tuple(leaf.proof.a + leaf.proof.b + leaf.proof.c for _, _, leaf, _ in members)
+        failed = tuple(k for i, (k, *_) in enumerate(members) if i in bad)
+        return Outcome(record, good, failed, timing, entropy, proofs, waits)

@@ -15,6 +15,8 @@ from typing import Protocol
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover import __version__
+from hybrid_prover.provenance import BlindingSeeds
 from hybrid_prover.v1 import common_pb2, worker_pb2
 from prover_core.backend import Backend
 from prover_core.errors import BackendError, ProverError, VerificationError
@@ -35,7 +37,7 @@ from .errors import (
 from .executor import Executor, Timings
 from .keys import KeyCache
 from .leases import LOCAL, Grant, Instruction, LeaseBook, More, Over, Reclaim, Revoke, Tried, Verdict
-from .model import CircuitInfo, Segment, SegmentKey
+from .model import CircuitInfo, Maker, Segment, SegmentKey
 from .partialcheck import wrong_partials
 from .remote import Remote
 from .validation import parse_leaf, usable_timings
@@ -55,7 +57,7 @@ class Owner(Protocol):
     def segment(self, key: SegmentKey) -> Segment | None:
         """The segment, if it is known."""
 
-    def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings) -> None:
+    def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings, maker: Maker) -> None:
         """A verified leaf proof."""
 
     def segment_over(self, key: SegmentKey, error: status_pb2.Status, timings: Timings) -> None:
@@ -86,6 +88,7 @@ class Dispatcher:
         max_open: int,
         local: bool,
         lease_nanos: int,
+        seeds: BlindingSeeds,
     ) -> None:
         self.book = book
         self._owner = owner
@@ -93,6 +96,8 @@ class Dispatcher:
         self._logs = logs
         self._backend = backend
         self._lease_nanos = lease_nanos
+        self._seeds = seeds
+        self._here = Maker("", f"{backend.name}: {backend.device}", f"hybrid-prover {__version__}")
         self._loop = asyncio.get_running_loop()
         self._remotes: dict[bytes, Remote] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -107,6 +112,7 @@ class Dispatcher:
             on_broken=lambda *said: self._soon(self._local_broken, *said),
             on_wrong_partials=lambda *said: self._soon(owner.partials_wrong, *said),
             diagnose=self._diagnose,
+            entropy=lambda key, _token: seeds.seed(*key),
         )
         if local:
             self._do(book.enlist(LOCAL, "local", workers, time.monotonic_ns(), bounded=False))
@@ -153,7 +159,8 @@ class Dispatcher:
         if older is not None:
             self.gone(older)
             older.tell(make_status(ABORTED, "a newer connection of this worker took over", reason="SUPERSEDED"))
-        remote = Remote(message.worker_id, message.name, self._logs, self._damaged)
+        maker = Maker(message.name, message.device[:128], f"hybrid-prover {message.software_version[:64]}")
+        remote = Remote(message.worker_id, maker, self._logs, self._damaged)
         self._remotes[message.worker_id] = remote
         answer = worker_pb2.Enlisted(lease_millis=self._lease_nanos // 1_000_000)
         remote.tell(worker_pb2.WorkResponse(enlisted=answer))
@@ -235,7 +242,7 @@ class Dispatcher:
                 self._failed(key, token, status_of(e, prefix=f"segments[{key[1]}]"), Verdict.ERROR, timings)
         else:
             wrong = await self._wrong_partials(key, task.circuit, frozenset(proved.wrong_partials))
-            self._accept(key, remote.worker_id, proved.leaf, timings, wrong)
+            self._accept(key, remote.worker_id, proved.leaf, timings, remote.maker, wrong)
         remote.revoke(key, token)
 
     async def _wrong_partials(self, key: SegmentKey, circuit: CircuitInfo, accused: frozenset[int]) -> tuple[int, ...]:
@@ -290,7 +297,7 @@ class Dispatcher:
         self._loop.call_soon_threadsafe(call, *said)
 
     def _local_leaf(self, key: SegmentKey, _token: int, leaf: common_pb2.LeafProof, timings: Timings) -> None:
-        self._accept(key, LOCAL, leaf, timings)
+        self._accept(key, LOCAL, leaf, timings, self._here)
 
     def _local_broken(self, key: SegmentKey, token: int, error: status_pb2.Status, timings: Timings) -> None:
         verdict = Verdict.ERROR if error.code in (INTERNAL, UNAVAILABLE) else Verdict.FAULT
@@ -304,6 +311,7 @@ class Dispatcher:
         worker_id: bytes,
         leaf: common_pb2.LeafProof,
         timings: Timings,
+        maker: Maker,
         wrong_partials: tuple[int, ...] = (),
     ) -> None:
         seconds = sum(t.duration_nanos for t in timings if t.phase in _COMPUTE) / 1e9
@@ -311,7 +319,7 @@ class Dispatcher:
         if wanted:
             if wrong_partials:
                 self._owner.partials_wrong(key, wrong_partials)
-            self._owner.leaf_made(key, leaf, timings)
+            self._owner.leaf_made(key, leaf, timings, maker)
         self._do(out)
 
     def _failed(
@@ -356,7 +364,8 @@ class Dispatcher:
             self.executor.advance(grant.key, grant.token, grant.circuit, grant.chunks, grant.complete)
         elif (remote := self._remotes.get(grant.worker)) is not None:
             self._owner.lease_moved(grant.key, grant.worker, grant.token)
-            remote.grant(grant.key, grant.token, grant.circuit, grant.chunks, grant.complete)
+            seed = self._seeds.seed(*grant.key)
+            remote.grant(grant.key, grant.token, grant.circuit, grant.chunks, grant.complete, seed)
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)

@@ -124,6 +124,8 @@ class _Work:
 
 Source = Callable[[SegmentKey, int], ChunkSource]
 """Opens the chunks of a segment under a lease's token, from the first on."""
+Entropy = Callable[[SegmentKey, int], bytes | None]
+"""What blinds a segment's proof under a lease's token (see `StreamingProver.finish`)."""
 Diagnose = Callable[[SegmentKey, CircuitInfo], ProverError | None]
 """Finds out what a whole witness breaks; None if that cannot be said."""
 
@@ -145,6 +147,7 @@ class Executor:
         on_leaf: Callable[[SegmentKey, int, common_pb2.LeafProof, Timings], None],
         on_broken: Callable[[SegmentKey, int, status_pb2.Status, Timings], None],
         diagnose: Diagnose = lambda _key, _circuit: None,
+        entropy: Entropy = lambda _key, _token: None,
         on_wrong_partials: Callable[[SegmentKey, tuple[int, ...]], None] = lambda _key, _sequences: None,
     ) -> None:
         self._keys = keys
@@ -154,6 +157,7 @@ class Executor:
         self._on_leaf = on_leaf
         self._on_broken = on_broken
         self._diagnose = diagnose
+        self._entropy = entropy
         self._on_wrong_partials = on_wrong_partials
         self._wake = threading.Condition()
         self._jobs: dict[bytes, dict[int, _Work]] = {}
@@ -332,7 +336,7 @@ class Executor:
             work.accumulate_nanos += time.perf_counter_ns() - start
             return None
         work.finish_started_nanos, start = time.time_ns(), time.perf_counter_ns()
-        proof = work.prover.finish()
+        proof = work.prover.finish(self._entropy(work.key, work.token))
         work.finish_nanos, work.quotient_nanos = time.perf_counter_ns() - start, work.prover.quotient_nanos
         return wire_leaf(proof, work.prover.publics)
 

@@ -10,7 +10,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 
 from .chunklog import Recovered
-from .model import CircuitInfo, Job, Segment, SegmentKey
+from .model import CircuitInfo, Job, Maker, Segment, SegmentKey
 from .trust import Distrust
 
 # Events.
@@ -63,6 +63,7 @@ class LeafProved:
     key: SegmentKey
     leaf: common_pb2.LeafProof
     timings: tuple[common_pb2.PhaseTiming, ...]
+    maker: Maker | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,16 @@ class CircuitInfo:
     n_public: int
 
 
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Who made a leaf proof, for its record."""
+
+    name: str
+    """A worker's, an edge's, or empty: the cloud itself."""
+    device: str
+    software: str
+
+
 @dataclass(slots=True)
 class InFlight:
     """A chunk on its way to the disk."""
@@ -88,6 +98,8 @@ class Segment:
     """Chunks that came with a partial."""
     partials_wrong: int = 0
     """Partials found to be wrong; the proof was made without them."""
+    maker: Maker | None = None
+    """Who made the leaf proof."""
     partial_origins: dict[int, bytes] = field(default_factory=dict)
     """The session that sent each partial, by sequence number, until the leaf proof is there."""
 

@@ -23,6 +23,7 @@ from .model import (
     VERIFIED,
     WITNESS_PLACEMENTS,
     Job,
+    Maker,
     Segment,
 )
 from .sessions import Session
@@ -65,6 +66,7 @@ class Proving(Ingest):
             return [refused, *self._fault(connection, session, job, segment, e.status, now)]
         segment.timings.extend(usable_timings(message.timings))
         segment.wires_acked = segment.circuit.wires
+        segment.maker = Maker(session.identity or session.edge_name, "", "")
         return self._leaf(job, segment, message.leaf)
 
     def _proved(self, event: m.LeafProved, now: int) -> list[m.Instruction]:
@@ -73,6 +75,7 @@ class Proving(Ingest):
             return []
         segment = job.segments[event.key[1]]
         segment.timings.extend(event.timings)
+        segment.maker = event.maker
         return self._leaf(job, segment, event.leaf)
 
     def _leaf(self, job: Job, segment: Segment, leaf: common_pb2.LeafProof) -> list[m.Instruction]:

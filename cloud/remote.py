@@ -16,7 +16,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import worker_pb2
 
 from .chunklog import ChunkLogReader, log_path
-from .model import CircuitInfo, SegmentKey
+from .model import CircuitInfo, Maker, SegmentKey
 
 FEED_BYTES = 8 << 20
 """Records of one lease in flight: sent and not summed yet."""
@@ -48,10 +48,13 @@ class _Feed:
 class Remote:
     """A connected worker. Lives on one event loop."""
 
-    def __init__(self, worker_id: bytes, name: str, logs: Path, on_damaged: Callable[[SegmentKey, int], None]) -> None:
+    def __init__(
+        self, worker_id: bytes, maker: Maker, logs: Path, on_damaged: Callable[[SegmentKey, int], None]
+    ) -> None:
         """`on_damaged` hears of a lease whose log has lost what was durable."""
         self.worker_id = worker_id
-        self.name = name
+        self.maker = maker
+        self.name = maker.name
         self.outbox: asyncio.Queue[worker_pb2.WorkResponse | status_pb2.Status] = asyncio.Queue()
         self._logs = logs
         self._on_damaged = on_damaged
@@ -61,10 +64,16 @@ class Remote:
         """Queues a message, or the status to end the stream with."""
         self.outbox.put_nowait(item)
 
-    def grant(self, key: SegmentKey, token: int, circuit: CircuitInfo, chunks: int, complete: bool) -> None:
-        """A new lease; its chunks follow from the first on."""
+    def grant(
+        self, key: SegmentKey, token: int, circuit: CircuitInfo, chunks: int, complete: bool, seed: bytes
+    ) -> None:
+        """A new lease, its proof to be blinded by `seed`; its chunks follow from the first on."""
         granted = worker_pb2.LeaseGranted(
-            lease=lease_ref(key, token), circuit=circuit.digest, wires=circuit.wires, public_signals=circuit.n_public
+            lease=lease_ref(key, token),
+            circuit=circuit.digest,
+            wires=circuit.wires,
+            public_signals=circuit.n_public,
+            seed=seed,
         )
         self.tell(worker_pb2.WorkResponse(granted=granted))
         self.feed(key, token, chunks, complete)

@@ -18,6 +18,7 @@ from typing import IO, TypeVar
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.provenance import LeafFacts
 from hybrid_prover.v1 import circuit_pb2, common_pb2
 from prover_core.artifacts import open_artifacts
 from prover_core.backend import Backend, select
@@ -35,8 +36,9 @@ from .executor import Timings
 from .keys import KeyCache
 from .links import Link, log_sent
 from .machine import Machine
-from .model import Segment, SegmentKey
+from .model import VERIFIED, Maker, Segment, SegmentKey
 from .observer import CloudObserver
+from .records import Recorder
 from .sessions import Sessions
 
 log = structlog.get_logger(__name__)
@@ -86,6 +88,7 @@ class Runtime:
         self._tasks: set[asyncio.Task[None]] = set()
         self._watchers: dict[bytes, set[asyncio.Event]] = {}
         self._circuits: dict[bytes, circuit_pb2.Circuit] = {}
+        self.recorder = Recorder(config.data_dir, self.backend, self._circuits)
 
     # Carrying out.
 
@@ -105,11 +108,13 @@ class Runtime:
         if first < len(instructions):
             rest = instructions[first:]
             writes = [write for x in rest for write in _writes(x)]
-            self._spawn(self._save_then(writes, rest))
+            verified = [x for x in rest if isinstance(x, m.SaveSegment) and x.segment.state == VERIFIED]
+            facts = [self.recorder.facts(x.job, x.segment) for x in verified]
+            self._spawn(self._save_then(writes, facts, rest))
 
-    async def _save_then(self, writes: list[db.Write], rest: Sequence[m.Instruction]) -> None:
+    async def _save_then(self, writes: list[db.Write], facts: list[LeafFacts], rest: Sequence[m.Instruction]) -> None:
         with self.observer.store_write():
-            await self._in_store(lambda: self._store.write(writes))
+            await self._in_store(lambda: self._store.write([*writes, *map(self.recorder.leaf, facts)]))
         for instruction in rest:
             if isinstance(instruction, m.SaveJob):
                 self._post(m.JobSaved(instruction.job.job_id))
@@ -165,10 +170,10 @@ class Runtime:
         job = self.machine.jobs.get(key[0])
         return job.segments[key[1]] if job is not None else None
 
-    def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings) -> None:
+    def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings, maker: Maker) -> None:
         milliseconds = {t.phase: t.duration_nanos // 1_000_000 for t in timings}
         log.info("leaf_proved", job_id=key[0].hex(), segment=key[1], milliseconds=milliseconds)
-        self._post(m.LeafProved(key, leaf, timings))
+        self._post(m.LeafProved(key, leaf, timings, maker))
 
     def segment_over(self, key: SegmentKey, error: status_pb2.Status, timings: Timings) -> None:
         self._post(m.SegmentBroken(key, error, timings))
@@ -201,7 +206,7 @@ class Runtime:
         self._spawn(self._save_batch(outcome))
 
     async def _save_batch(self, outcome: Outcome) -> None:
-        await self._in_store(lambda: self._store.write([db.batch_write(outcome.record)]))
+        await self._in_store(lambda: self._store.write([db.batch_write(outcome.record), self.recorder.batch(outcome)]))
         self.observer.batch(outcome.record.cause, len(outcome.record.members), outcome.record.failed)
         self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing, outcome.waits))
 

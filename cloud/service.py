@@ -25,6 +25,8 @@ from hybrid_prover.v1 import (
     circuit_pb2_grpc,
     job_pb2,
     job_pb2_grpc,
+    records_pb2,
+    records_pb2_grpc,
     status_pb2,
     status_pb2_grpc,
     trust_pb2,
@@ -40,6 +42,7 @@ from .config import CloudConfig
 from .rpc.circuits import Circuits
 from .rpc.control import JobControl
 from .rpc.jobs import Jobs
+from .rpc.records import Records
 from .rpc.service_status import Status
 from .rpc.trust import Trust
 from .rpc.uplink import Uplink
@@ -53,6 +56,7 @@ SERVICES = (
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
+    records_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name,
     status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
     trust_pb2.DESCRIPTOR.services_by_name["TrustService"].full_name,
     worker_pb2.DESCRIPTOR.services_by_name["WorkerService"].full_name,
@@ -102,6 +106,7 @@ class CloudServer:
         job_pb2_grpc.add_JobServiceServicer_to_server(JobControl(self.aggregator), server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(Workers(self.aggregator), server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(Status(self.aggregator), server)
+        records_pb2_grpc.add_RecordServiceServicer_to_server(Records(self.aggregator), server)
         trust_pb2_grpc.add_TrustServiceServicer_to_server(Trust(self.aggregator), server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)

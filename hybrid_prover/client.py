@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 import grpc.aio
 
-from hybrid_prover.v1 import circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2_grpc, trust_pb2, trust_pb2_grpc
+from hybrid_prover.v1 import (
+    circuit_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    records_pb2,
+    records_pb2_grpc,
+    status_pb2_grpc,
+    trust_pb2,
+    trust_pb2_grpc,
+)
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
 
@@ -22,7 +31,7 @@ from .artifacts import Progress, register
 from .channel import advice, open_channel
 from .credentials import Credentials
 from .errors import ClientError, DeadlineError, Details, JobCancelledError, JobFailedError, from_call
-from .model import CircuitInfo, DistrustedEdge, Job, JobResult, JobSpec, JobState, Link, Placement, Segment
+from .model import CircuitInfo, DistrustedEdge, Job, JobRecords, JobResult, JobSpec, JobState, Link, Placement, Segment
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus, status_from_wire
 
@@ -62,6 +71,7 @@ class ProverClient:
         self._queries = job_pb2_grpc.JobQueryServiceStub(self._channel)
         self._circuits = circuit_pb2_grpc.CircuitServiceStub(self._channel)
         self._status = status_pb2_grpc.StatusServiceStub(self._channel)
+        self._records = records_pb2_grpc.RecordServiceStub(self._channel)
         self._trust = trust_pb2_grpc.TrustServiceStub(self._channel)
         return self
 
@@ -130,6 +140,16 @@ class ProverClient:
 
         response = await self.call(self._status.GetStatus, status_pb2.GetStatusRequest(jobs=jobs))
         return status_from_wire(response.status)
+
+    async def records(self, job_id: Digest | str, *, seeds: bool = False) -> JobRecords:
+        """The signed records of a job's verified proofs, from a cloud; `seeds` wants the right to operate."""
+        raw = (Digest.parse(job_id) if isinstance(job_id, str) else job_id).raw
+        request = records_pb2.GetRecordsRequest(job_id=raw, with_seeds=seeds)
+
+        async def once(left: float) -> list[records_pb2.GetRecordsResponse]:
+            return [response async for response in self._records.GetRecords(request, timeout=left)]
+
+        return wire.records_from_wire(await self.attempt(once))
 
     async def distrusted_edges(self) -> list[DistrustedEdge]:
         """Edges whose partials a cloud does not take, oldest first; for operators."""

@@ -118,6 +118,27 @@ class DistrustedEdge:
 
 
 @dataclass(frozen=True, slots=True)
+class LeafRecord:
+    """The signed record of one leaf proof: a DSSE envelope as JSON."""
+
+    segment: int
+    envelope: bytes
+    seed: bytes = field(default=b"", repr=False)
+    """What blinded the proof, if it was asked for; a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecords:
+    """Where a job's proofs come from (see `hybrid_prover.provenance`)."""
+
+    public_key_pem: bytes
+    """Of the node that signed; Ed25519."""
+    leaves: tuple[LeafRecord, ...]
+    batches: tuple[bytes, ...]
+    """The envelopes of the batches that verified the leaf proofs."""
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentStatus:
     """One segment of a job as it stands."""
 

@@ -19,7 +19,7 @@ from prover_core.types import Digest
 from . import client as aio
 from .artifacts import Progress
 from .credentials import Credentials
-from .model import CircuitInfo, DistrustedEdge, Job, JobResult, Link, Placement, Segment
+from .model import CircuitInfo, DistrustedEdge, Job, JobRecords, JobResult, Link, Placement, Segment
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus
 
@@ -108,6 +108,10 @@ class ProverClient:
     def service(self, jobs: int = 20) -> ServiceStatus:
         """How the daemon is doing, with at most `jobs` of its running jobs."""
         return self.run(self._aio.service(jobs))
+
+    def records(self, job_id: Digest | str, *, seeds: bool = False) -> JobRecords:
+        """See `hybrid_prover.ProverClient.records`."""
+        return self.run(self._aio.records(job_id, seeds=seeds))
 
     def distrusted_edges(self) -> list[DistrustedEdge]:
         """Edges whose partials a cloud does not take."""

@@ -5,9 +5,11 @@ Coordinates are 32 bytes, big-endian, canonical (below q), G2 in the order of EI
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, trust_pb2
+from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, records_pb2, trust_pb2
 from prover_core.errors import InvalidInputError
 from prover_core.groth16.keys import Proof
 from prover_core.types import Digest, FrVector, R
@@ -18,9 +20,11 @@ from .model import (
     CircuitInfo,
     DistrustedEdge,
     Job,
+    JobRecords,
     JobSpec,
     JobState,
     LeafProof,
+    LeafRecord,
     Link,
     PartialUse,
     PhaseTiming,
@@ -123,6 +127,15 @@ def distrusted_from_wire(message: trust_pb2.DistrustedEdge) -> DistrustedEdge:
         chunks=tuple(message.sequences),
         since=message.since_unix_nanos / 1e9,
     )
+
+
+def records_from_wire(messages: Sequence[records_pb2.GetRecordsResponse]) -> JobRecords:
+    """The records of one job."""
+    kinds = [message.WhichOneof("record") for message in messages]
+    node = messages[kinds.index("node")].node.public_key_pem if "node" in kinds else b""
+    leaves = (m.leaf for m, kind in zip(messages, kinds, strict=True) if kind == "leaf")
+    batches = (m.batch.envelope for m, kind in zip(messages, kinds, strict=True) if kind == "batch")
+    return JobRecords(node, tuple(LeafRecord(r.segment, r.envelope, r.seed) for r in leaves), tuple(batches))
 
 
 def _partials(message: job_pb2.PartialUse) -> PartialUse:

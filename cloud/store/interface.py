@@ -108,6 +108,10 @@ class Store(Protocol):
         """
         ...
 
+    def records(self, job_id: bytes) -> tuple[dict[int, bytes], list[bytes]]:
+        """The signed records of a job: of its leaf proofs, by segment, and of their batches, in order of first use."""
+        ...
+
     def circuits(self) -> list[circuit_pb2.Circuit]:
         """All registered circuits, by name."""
         ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +14,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import circuit_pb2, common_pb2
 
 from ..attempts import Attempt, Outcome
-from ..model import CircuitInfo, Job, Segment
+from ..model import CircuitInfo, Job, Maker, Segment
 from ..trust import Distrust
 from . import schema
 from .interface import BatchRecord, Write
@@ -124,6 +125,16 @@ def batch_write(batch: BatchRecord) -> Write:
     return Write(schema.batches, (row,))
 
 
+def leaf_record_write(job_id: bytes, position: int, envelope: bytes) -> Write:
+    """The signed record of a leaf proof."""
+    return Write(schema.records, ({"job_id": job_id, "position": position, "envelope": envelope},))
+
+
+def batch_record_write(batch_id: bytes, envelope: bytes) -> Write:
+    """The signed record of a batch."""
+    return Write(schema.batch_records, ({"batch_id": batch_id, "envelope": envelope},))
+
+
 def distrust_write(record: Distrust) -> Write:
     """The row of an edge that is not trusted with partials any more."""
     row = {
@@ -159,6 +170,7 @@ def _segment_row(job: Job, segment: Segment) -> dict[str, Any]:
         "batch_id": segment.batch_id or None,
         "partials": segment.partials,
         "partials_wrong": segment.partials_wrong,
+        "maker": json.dumps(astuple(segment.maker)) if segment.maker is not None else "",
     }
 
 
@@ -208,6 +220,7 @@ def _segment(row: Any) -> Segment:
     segment.received = segment.acked = row.chunks
     segment.wires_acked, segment.batch_id = row.wires_acked, row.batch_id or b""
     segment.partials, segment.partials_wrong = row.partials, row.partials_wrong
+    segment.maker = Maker(*json.loads(row.maker)) if row.maker else None
     return segment
 
 

@@ -70,6 +70,7 @@ segments = sa.Table(
     sa.Column("batch_id", sa.ForeignKey("batches.batch_id")),
     sa.Column("partials", sa.BigInteger, nullable=False, server_default="0"),  # chunks that came with a partial
     sa.Column("partials_wrong", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("maker", sa.Text, nullable=False, server_default=sa.text("''")),  # JSON: name, device, software
 )
 proofs = sa.Table(
     "proofs",
@@ -92,6 +93,20 @@ timings = sa.Table(
     sa.Column("start_unix_nanos", sa.BigInteger, nullable=False),
     sa.Column("duration_nanos", sa.BigInteger, nullable=False),
     sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+records = sa.Table(
+    "records",
+    METADATA,
+    sa.Column("job_id", sa.LargeBinary, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),  # DSSE, as JSON
+    sa.ForeignKeyConstraint(["job_id", "position"], ["segments.job_id", "segments.position"]),
+)
+batch_records = sa.Table(
+    "batch_records",
+    METADATA,
+    sa.Column("batch_id", sa.LargeBinary, sa.ForeignKey("batches.batch_id"), primary_key=True),
+    sa.Column("envelope", sa.LargeBinary, nullable=False),
 )
 attempts = sa.Table(
     "attempts",

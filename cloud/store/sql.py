@@ -101,6 +101,20 @@ class SqlStore(ABC):
 
         return self._run(work)
 
+    def records(self, job_id: bytes) -> tuple[dict[int, bytes], list[bytes]]:
+        leaves, batches, segments = schema.records, schema.batch_records, schema.segments
+        of_leaves = sa.select(leaves.c.position, leaves.c.envelope).where(leaves.c.job_id == job_id)
+        of_batches = sa.select(segments.c.position, batches.c.batch_id, batches.c.envelope)
+        of_batches = of_batches.join(batches, batches.c.batch_id == segments.c.batch_id)
+        of_batches = of_batches.where(segments.c.job_id == job_id).order_by(segments.c.position)
+
+        def work(connection: sa.Connection) -> tuple[dict[int, bytes], list[bytes]]:
+            found = {row.position: row.envelope for row in connection.execute(of_leaves.order_by(leaves.c.position))}
+            once = {row.batch_id: row.envelope for row in connection.execute(of_batches)}
+            return found, list(once.values())
+
+        return self._run(work)
+
     def circuits(self) -> list[circuit_pb2.Circuit]:
         table = schema.circuits
         query = sa.select(table.c.record)

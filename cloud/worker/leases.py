@@ -57,6 +57,8 @@ class Held:
     token: int
     circuit: CircuitInfo
     chunks: FedChunks
+    seed: bytes = b""
+    """Blinds the proof; empty from a cloud that leaves it to the worker."""
     received: int = 0
     complete: bool = False
     ready: bool = False

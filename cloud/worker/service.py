@@ -74,6 +74,7 @@ class Worker:
             on_leaf=lambda *said: self._soon(self._proved, *said),
             on_broken=lambda *said: self._soon(self._failed, *said),
             on_wrong_partials=lambda *said: self._soon(self._wrong_partials, *said),
+            entropy=self._entropy,
         )
         log.info("worker_started", name=self.config.name, backend=self.backend.name, reason=self._reason)
         connecting = asyncio.create_task(self._connect())
@@ -237,7 +238,7 @@ class Worker:
             self._forget(older)
         chunks = FedChunks(lambda count, size: self._soon(self._taken, key, token, count, size))
         circuit = CircuitInfo(granted.circuit, granted.wires, granted.public_signals)
-        held = self.leases[key] = Held(key, token, circuit, chunks, ref=granted.lease)
+        held = self.leases[key] = Held(key, token, circuit, chunks, granted.seed, ref=granted.lease)
         log.info("lease_granted", job_id=key[0].hex(), segment=key[1], token=token)
         task = asyncio.create_task(self._make_ready(held, channel))
         self._tasks.add(task)
@@ -260,6 +261,11 @@ class Worker:
         """Called by the executor's threads."""
         held = self.leases.get(key)
         return held.chunks if held is not None and held.token == token else FedChunks(lambda _count, _size: None)
+
+    def _entropy(self, key: SegmentKey, token: int) -> bytes | None:
+        """Called by the executor's threads."""
+        held = self.leases.get(key)
+        return held.seed or None if held is not None and held.token == token else None
 
     def _advance(self, held: Held) -> None:
         if held.ready and held.result is None and (held.received or held.complete):

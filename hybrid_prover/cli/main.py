@@ -35,6 +35,8 @@ COMMANDS = (
     ("status", "status:status", "Show an edge or a cloud with its newest jobs, or one job."),
     ("cancel", "control:cancel", "Stop a job and all work on it."),
     ("requeue", "control:requeue", "Let a failed or cancelled job go again at its cloud."),
+    ("record", "records:record", "Fetch the signed records of a job's proofs: where they come from."),
+    ("replay", "records:replay", "Make a proof again from its record and inputs, byte for byte."),
     ("distrusted", "control:distrusted", "List edges whose partials a cloud does not take, or forgive one."),
     ("top", "top:top", "Show edges and clouds live in the terminal."),
     ("prove", "local:prove", "Prove a circom circuit on this machine, without any service."),

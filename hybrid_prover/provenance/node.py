@@ -31,6 +31,8 @@ class NodeKey:
     """Signs the records of one node. About 0.1 ms a signature."""
 
     _signer: CryptoSigner
+    public_pem: bytes
+    """What verifiers need."""
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -50,12 +52,10 @@ class NodeKey:
             raise FormatError(f"{path} is not a private key", field=str(path)) from e
         if not isinstance(key, Ed25519PrivateKey):
             raise FormatError(f"{path} is not an Ed25519 key", field=str(path))
-        return cls(CryptoSigner(key))
-
-    @property
-    def public_pem(self) -> bytes:
-        """What verifiers need."""
-        return str(self._signer.public_key.keyval["public"]).encode()
+        public = key.public_key().public_bytes(
+            serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        return cls(CryptoSigner(key), public)
 
     def sign(self, statement: dict[str, Any]) -> bytes:
         """The JSON of a DSSE envelope around a statement."""

@@ -31,15 +31,13 @@ class LeafFacts:
     """Digests of the circuit's parts; empty where one is not kept."""
     r1cs: bytes
     program: bytes
-    verification_key: bytes
     proof: bytes
     """256 bytes."""
     publics: Sequence[bytes]
-    software: str
-    backend: str
-    device: str
     maker: str
-    """Name of the prover that made it: a worker's, or this node's."""
+    """Name of the prover that made it: a worker's or an edge's; empty: the node that signs."""
+    device: str
+    software: str
     seed_commitment: bytes
     """Empty where the maker kept the seed to itself."""
     batch_id: bytes
@@ -54,15 +52,14 @@ class BatchFacts:
     batch_id: bytes
     verification_key: bytes
     members: Sequence[tuple[bytes, int, bytes]]
-    """(job id, segment, digest of the proof), in order."""
+    """(job id, segment, the proof's 256 bytes), in order."""
     failed: Sequence[int]
     """Positions of the members that do not verify."""
     cause: str
     entropy: bytes
-    """What the coefficients were drawn from besides the members; empty where the verifier drew it itself."""
-    software: str
-    backend: str
+    """What the coefficients were drawn from, besides the key and the members."""
     device: str
+    software: str
     closed_unix_nanos: int
 
 
@@ -81,13 +78,7 @@ def leaf_statement(facts: LeafFacts) -> dict[str, Any]:
         "segment": facts.segment,
         "placement": facts.placement,
         "circuit": {name: {"sha256": digest.hex()} for name, digest in circuit.items() if digest},
-        "verificationKey": facts.verification_key.hex(),
-        "maker": {
-            "software": facts.software,
-            "backend": facts.backend,
-            "device": facts.device,
-            "name": facts.maker,
-        },
+        "maker": {"name": facts.maker, "device": facts.device, "software": facts.software},
         "blindingSeedCommitment": facts.seed_commitment.hex() or None,
         "batch": facts.batch_id.hex() or None,
         "timings": [{"phase": p, "startUnixNanos": s, "durationNanos": d} for p, s, d in facts.timings],
@@ -100,8 +91,8 @@ def batch_statement(facts: BatchFacts) -> dict[str, Any]:
     failed = set(facts.failed)
     names = [f"{job.hex()}/{segment}" for job, segment, _ in facts.members]
     subjects = {
-        name: digest.hex()
-        for i, (name, (_, _, digest)) in enumerate(zip(names, facts.members, strict=True))
+        name: proof_digest(proof)
+        for i, (name, (_, _, proof)) in enumerate(zip(names, facts.members, strict=True))
         if i not in failed
     }
     predicate = {
@@ -110,8 +101,8 @@ def batch_statement(facts: BatchFacts) -> dict[str, Any]:
         "members": names,
         "failed": [names[i] for i in sorted(failed)],
         "cause": facts.cause,
-        "entropy": facts.entropy.hex() or None,
-        "verifier": {"software": facts.software, "backend": facts.backend, "device": facts.device},
+        "entropy": facts.entropy.hex(),
+        "verifier": {"device": facts.device, "software": facts.software},
         "closedUnixNanos": facts.closed_unix_nanos,
     }
     return _statement(BATCH_TYPE, subjects, predicate)
@@ -135,7 +126,6 @@ class ReadLeaf:
     zkey_sha256: str
     program_sha256: str
     seed_commitment: str
-    backend: str
     device: str
     software: str
 
@@ -154,7 +144,6 @@ def read_leaf(statement: Mapping[str, Any]) -> ReadLeaf:
             zkey_sha256=circuit["zkey"]["sha256"],
             program_sha256=circuit.get("witnessProgram", {}).get("sha256", ""),
             seed_commitment=predicate["blindingSeedCommitment"] or "",
-            backend=maker["backend"],
             device=maker["device"],
             software=maker["software"],
         )

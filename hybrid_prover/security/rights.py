@@ -31,6 +31,7 @@ RIGHTS: Final[Mapping[str, Right | None]] = {
     f"{_PACKAGE}JobQueryService/WatchJob": Right.READ,
     f"{_PACKAGE}JobQueryService/GetResult": Right.READ,
     f"{_PACKAGE}StatusService/GetStatus": Right.READ,
+    f"{_PACKAGE}RecordService/GetRecords": Right.READ,
     f"{_PACKAGE}TrustService/ListDistrustedEdges": Right.OPERATE,
     f"{_PACKAGE}TrustService/ForgiveEdge": Right.OPERATE,
     f"{_PACKAGE}UplinkService/Uplink": Right.EDGE,

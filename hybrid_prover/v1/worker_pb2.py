@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from hybrid_prover.v1 import common_pb2 as hybrid__prover_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/worker.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"\xef\x02\n\x0bWorkRequest\x12*\n\x06\x65nlist\x18\x01 \x01(\x0b\x32\x18.hybrid_prover.v1.EnlistH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.HeartbeatH\x00\x12\x34\n\x08\x63onsumed\x18\x03 \x01(\x0b\x32 .hybrid_prover.v1.ChunksConsumedH\x00\x12.\n\x06proved\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.TaskProvedH\x00\x12.\n\x06\x66\x61iled\x18\x05 \x01(\x0b\x32\x1c.hybrid_prover.v1.TaskFailedH\x00\x12\x33\n\x08returned\x18\x06 \x01(\x0b\x32\x1f.hybrid_prover.v1.LeaseReturnedH\x00\x12,\n\x07leaving\x18\x07 \x01(\x0b\x32\x19.hybrid_prover.v1.LeavingH\x00\x42\t\n\x07message\"\x94\x02\n\x0cWorkResponse\x12.\n\x08\x65nlisted\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.EnlistedH\x00\x12\x31\n\x07granted\x18\x02 \x01(\x0b\x32\x1e.hybrid_prover.v1.LeaseGrantedH\x00\x12.\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1d.hybrid_prover.v1.ChunkRecordH\x00\x12\x33\n\x0bwitness_end\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.WitnessEndH\x00\x12\x31\n\x07revoked\x18\x05 \x01(\x0b\x32\x1e.hybrid_prover.v1.LeaseRevokedH\x00\x42\t\n\x07message\":\n\x08LeaseRef\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\x04\"\xba\x01\n\x06\x45nlist\x12\x11\n\tworker_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x18\n\x10protocol_version\x18\x05 \x01(\r\x12\x18\n\x10software_version\x18\x06 \x01(\t\x12+\n\x06leases\x18\x07 \x03(\x0b\x32\x1b.hybrid_prover.v1.HeldLease\x12\x0f\n\x07leaving\x18\x08 \x01(\x08\"X\n\tHeldLease\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\" \n\x08\x45nlisted\x12\x14\n\x0clease_millis\x18\x01 \x01(\r\"\x0b\n\tHeartbeat\"q\n\x0cLeaseGranted\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12\r\n\x05wires\x18\x03 \x01(\x04\x12\x16\n\x0epublic_signals\x18\x04 \x01(\r\"H\n\x0b\x43hunkRecord\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"L\n\nWitnessEnd\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x13\n\x0b\x63hunk_count\x18\x02 \x01(\x04\"9\n\x0cLeaseRevoked\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\"a\n\x0e\x43hunksConsumed\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x04\x12\x14\n\x0crecord_bytes\x18\x03 \x01(\x04\"\xaa\x01\n\nTaskProved\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12)\n\x04leaf\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12.\n\x07timings\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12\x16\n\x0ewrong_partials\x18\x04 \x03(\x04\"\x8a\x01\n\nTaskFailed\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12.\n\x07timings\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\":\n\rLeaseReturned\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\"\t\n\x07Leaving2Z\n\rWorkerService\x12I\n\x04Work\x12\x1d.hybrid_prover.v1.WorkRequest\x1a\x1e.hybrid_prover.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dhybrid_prover/v1/worker.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"\xef\x02\n\x0bWorkRequest\x12*\n\x06\x65nlist\x18\x01 \x01(\x0b\x32\x18.hybrid_prover.v1.EnlistH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.HeartbeatH\x00\x12\x34\n\x08\x63onsumed\x18\x03 \x01(\x0b\x32 .hybrid_prover.v1.ChunksConsumedH\x00\x12.\n\x06proved\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.TaskProvedH\x00\x12.\n\x06\x66\x61iled\x18\x05 \x01(\x0b\x32\x1c.hybrid_prover.v1.TaskFailedH\x00\x12\x33\n\x08returned\x18\x06 \x01(\x0b\x32\x1f.hybrid_prover.v1.LeaseReturnedH\x00\x12,\n\x07leaving\x18\x07 \x01(\x0b\x32\x19.hybrid_prover.v1.LeavingH\x00\x42\t\n\x07message\"\x94\x02\n\x0cWorkResponse\x12.\n\x08\x65nlisted\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.EnlistedH\x00\x12\x31\n\x07granted\x18\x02 \x01(\x0b\x32\x1e.hybrid_prover.v1.LeaseGrantedH\x00\x12.\n\x05\x63hunk\x18\x03 \x01(\x0b\x32\x1d.hybrid_prover.v1.ChunkRecordH\x00\x12\x33\n\x0bwitness_end\x18\x04 \x01(\x0b\x32\x1c.hybrid_prover.v1.WitnessEndH\x00\x12\x31\n\x07revoked\x18\x05 \x01(\x0b\x32\x1e.hybrid_prover.v1.LeaseRevokedH\x00\x42\t\n\x07message\":\n\x08LeaseRef\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x0f\n\x07segment\x18\x02 \x01(\r\x12\r\n\x05token\x18\x03 \x01(\x04\"\xba\x01\n\x06\x45nlist\x12\x11\n\tworker_id\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05slots\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\x18\n\x10protocol_version\x18\x05 \x01(\r\x12\x18\n\x10software_version\x18\x06 \x01(\t\x12+\n\x06leases\x18\x07 \x03(\x0b\x32\x1b.hybrid_prover.v1.HeldLease\x12\x0f\n\x07leaving\x18\x08 \x01(\x08\"X\n\tHeldLease\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\" \n\x08\x45nlisted\x12\x14\n\x0clease_millis\x18\x01 \x01(\r\"\x0b\n\tHeartbeat\"\x7f\n\x0cLeaseGranted\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12\r\n\x05wires\x18\x03 \x01(\x04\x12\x16\n\x0epublic_signals\x18\x04 \x01(\r\x12\x0c\n\x04seed\x18\x05 \x01(\x0c\"H\n\x0b\x43hunkRecord\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06record\x18\x02 \x01(\x0c\"L\n\nWitnessEnd\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x13\n\x0b\x63hunk_count\x18\x02 \x01(\x04\"9\n\x0cLeaseRevoked\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\"a\n\x0e\x43hunksConsumed\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12\x0e\n\x06\x63hunks\x18\x02 \x01(\x04\x12\x14\n\x0crecord_bytes\x18\x03 \x01(\x04\"\xaa\x01\n\nTaskProved\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12)\n\x04leaf\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12.\n\x07timings\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12\x16\n\x0ewrong_partials\x18\x04 \x03(\x04\"\x8a\x01\n\nTaskFailed\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\x12!\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.Status\x12.\n\x07timings\x18\x03 \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\":\n\rLeaseReturned\x12)\n\x05lease\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.LeaseRef\"\t\n\x07Leaving2Z\n\rWorkerService\x12I\n\x04Work\x12\x1d.hybrid_prover.v1.WorkRequest\x1a\x1e.hybrid_prover.v1.WorkResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,23 +48,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEARTBEAT']._serialized_start=1129
   _globals['_HEARTBEAT']._serialized_end=1140
   _globals['_LEASEGRANTED']._serialized_start=1142
-  _globals['_LEASEGRANTED']._serialized_end=1255
-  _globals['_CHUNKRECORD']._serialized_start=1257
-  _globals['_CHUNKRECORD']._serialized_end=1329
-  _globals['_WITNESSEND']._serialized_start=1331
-  _globals['_WITNESSEND']._serialized_end=1407
-  _globals['_LEASEREVOKED']._serialized_start=1409
-  _globals['_LEASEREVOKED']._serialized_end=1466
-  _globals['_CHUNKSCONSUMED']._serialized_start=1468
-  _globals['_CHUNKSCONSUMED']._serialized_end=1565
-  _globals['_TASKPROVED']._serialized_start=1568
-  _globals['_TASKPROVED']._serialized_end=1738
-  _globals['_TASKFAILED']._serialized_start=1741
-  _globals['_TASKFAILED']._serialized_end=1879
-  _globals['_LEASERETURNED']._serialized_start=1881
-  _globals['_LEASERETURNED']._serialized_end=1939
-  _globals['_LEAVING']._serialized_start=1941
-  _globals['_LEAVING']._serialized_end=1950
-  _globals['_WORKERSERVICE']._serialized_start=1952
-  _globals['_WORKERSERVICE']._serialized_end=2042
+  _globals['_LEASEGRANTED']._serialized_end=1269
+  _globals['_CHUNKRECORD']._serialized_start=1271
+  _globals['_CHUNKRECORD']._serialized_end=1343
+  _globals['_WITNESSEND']._serialized_start=1345
+  _globals['_WITNESSEND']._serialized_end=1421
+  _globals['_LEASEREVOKED']._serialized_start=1423
+  _globals['_LEASEREVOKED']._serialized_end=1480
+  _globals['_CHUNKSCONSUMED']._serialized_start=1482
+  _globals['_CHUNKSCONSUMED']._serialized_end=1579
+  _globals['_TASKPROVED']._serialized_start=1582
+  _globals['_TASKPROVED']._serialized_end=1752
+  _globals['_TASKFAILED']._serialized_start=1755
+  _globals['_TASKFAILED']._serialized_end=1893
+  _globals['_LEASERETURNED']._serialized_start=1895
+  _globals['_LEASERETURNED']._serialized_end=1953
+  _globals['_LEAVING']._serialized_start=1955
+  _globals['_LEAVING']._serialized_end=1964
+  _globals['_WORKERSERVICE']._serialized_start=1966
+  _globals['_WORKERSERVICE']._serialized_end=2056
 # @@protoc_insertion_point(module_scope)

@@ -91,16 +91,18 @@ class Heartbeat(_message.Message):
     def __init__(self) -> None: ...
 
 class LeaseGranted(_message.Message):
-    __slots__ = ("lease", "circuit", "wires", "public_signals")
+    __slots__ = ("lease", "circuit", "wires", "public_signals", "seed")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     CIRCUIT_FIELD_NUMBER: _ClassVar[int]
     WIRES_FIELD_NUMBER: _ClassVar[int]
     PUBLIC_SIGNALS_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     lease: LeaseRef
     circuit: bytes
     wires: int
     public_signals: int
-    def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., circuit: _Optional[bytes] = ..., wires: _Optional[int] = ..., public_signals: _Optional[int] = ...) -> None: ...
+    seed: bytes
+    def __init__(self, lease: _Optional[_Union[LeaseRef, _Mapping]] = ..., circuit: _Optional[bytes] = ..., wires: _Optional[int] = ..., public_signals: _Optional[int] = ..., seed: _Optional[bytes] = ...) -> None: ...
 
 class ChunkRecord(_message.Message):
     __slots__ = ("lease", "record")

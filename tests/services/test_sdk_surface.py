@@ -24,7 +24,7 @@ EXPORTS = {
     "InvalidRequestError", "Job", "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState",
     "LeafProof", "Link", "NotFoundError", "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming",
     "Placement", "PreconditionError", "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState",
-    "SegmentStatus", "ServiceStatus", "UnavailableError", "DistrustedEdge",
+    "SegmentStatus", "ServiceStatus", "UnavailableError", "DistrustedEdge", "JobRecords", "LeafRecord",
     "__version__",
 }  # fmt: skip
 
