@@ -46,6 +46,8 @@ from .trust import TrustBook
 from .validation import check_open, check_same, check_submission
 
 CANCELLED_CODE = 1
+MAX_TOLD_BYTES = 8192
+"""Largest reason that an edge may give; of a larger one the message's beginning is kept."""
 ENDED_JOBS_KEPT = 256
 """Ended jobs kept in memory for edges that come back; older ones are read from the store."""
 
@@ -169,7 +171,7 @@ class JobBook:
         if segment.state not in OPEN_STATES:
             return []
         error = message.error
-        if not error.code or error.ByteSize() > 8192:
+        if not error.code or error.ByteSize() > MAX_TOLD_BYTES:
             error = make_status(
                 error.code or FAILED_PRECONDITION,
                 f"segments[{segment.index}]: the edge gave up: {error.message[:512]}",
@@ -185,10 +187,17 @@ class JobBook:
             return [answers.refused(connection, error, message.job_id)]
         if job.state != RUNNING:
             return [m.Send(connection, news) for news in answers.job_news(job)]
-        error = make_status(CANCELLED_CODE, "the job was cancelled by a client", reason="CANCELLED")
+        state, error = JOB_CANCELLED, message.error
+        if error.code in (0, CANCELLED_CODE):
+            error = make_status(CANCELLED_CODE, "the job was cancelled by a client", reason="CANCELLED")
+        else:
+            state = JOB_FAILED
+            if error.ByteSize() > MAX_TOLD_BYTES:
+                text = f"the edge gave up: {error.message[:512]}"
+                error = make_status(error.code, text, reason="EDGE_GAVE_UP")
         if wanted_by_others(job, session):
             return self._withdraw(connection, session, job, error)
-        return self._end_job(job, JOB_CANCELLED, error, now, also=(PROVED,))
+        return self._end_job(job, state, error, now, also=(PROVED,))
 
     # How things end.
 

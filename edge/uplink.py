@@ -185,6 +185,8 @@ class Uplink:
                     links=link_messages(job.plan.links),
                     client=job.plan.client,
                     submission=job.accepted,
+                    priority=int(job.priority),  # type: ignore[arg-type]
+                    deadline_unix_nanos=job.deadline,
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):
@@ -230,7 +232,8 @@ class Uplink:
                 failed = uplink_pb2.SegmentFailure(job_id=job_id, segment=segment, error=to_status(failure))
                 return uplink_pb2.UplinkRequest(segment_failure=failed)
             case SendAbort(job_id):
-                return uplink_pb2.UplinkRequest(abort_job=uplink_pb2.AbortJob(job_id=job_id))
+                error = to_status(job.failure) if job.failure is not None else None
+                return uplink_pb2.UplinkRequest(abort_job=uplink_pb2.AbortJob(job_id=job_id, error=error))
 
     # In
 
@@ -306,8 +309,14 @@ class Uplink:
         segment = refused.segment if refused.has_segment else None
         bound = log.bind(job_id=refused.job_id.hex(), segment=segment)
         bound.warning("refused", code=made.code.name, error=made.message, wanted=refused.next_sequence)
-        wait = policy.backoff(4, random.random())
-        self._core.apply(self._core.machine.refused(refused.job_id, segment, refused.next_sequence, made, wait, now))
+        wait, told = policy.backoff(4, random.random()), read_details(refused.error).retry_after
+        if told is not None:
+            wait = int(told * (1 + random.random()) * 1e9)
+        self._core.apply(
+            self._core.machine.refused(
+                refused.job_id, segment, refused.next_sequence, made, wait, now, later=told is not None
+            )
+        )
 
     def _partials_refused(self, refused: uplink_pb2.PartialsRefused) -> None:
         log.error(

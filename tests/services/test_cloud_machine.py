@@ -544,6 +544,20 @@ def test_cancelling_stops_everything_once() -> None:
     assert cloud.machine.jobs[JOB].state == 4
 
 
+@pytest.mark.parametrize(("size", "kept"), [(20, True), (10_000, False)])
+def test_a_job_that_its_edge_gives_up_with_a_reason_failed_for_that_reason(size: int, kept: bool) -> None:
+    cloud = ready(segments=2)
+    reason = status_pb2.Status(code=PRECONDITION, message="links[0]: " + "x" * size)
+    (told,) = [
+        a for a in cloud.edge(abort_job=uplink_pb2.AbortJob(job_id=JOB, error=reason)) if a.HasField("job_update")
+    ]
+    assert (told.job_update.failed == reason) is kept
+    job = cloud.machine.jobs[JOB]
+    assert (job.state, job.error.code, "links[0]" in job.error.message) == (3, PRECONDITION, True)
+    assert job.error.ByteSize() <= 8192
+    assert {x.key[1] for x in cloud.asked if isinstance(x, m.Discard)} == {0, 1}
+
+
 def test_draining_takes_nothing_new() -> None:
     cloud = ready()
     cloud.post(m.Drain(500))
