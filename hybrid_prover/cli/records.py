@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from hybrid_prover.client import ProverClient
 from hybrid_prover.credentials import Credentials
@@ -80,9 +83,9 @@ def replay(
     zkey: Path,
     seed: Path,
     public_key: Path | None = None,
-    program: Path | None = None,
-    inputs: Path | None = None,
-    witness: Path | None = None,
+    program: Annotated[Path | None, Parameter(name=["--wasm", "--program"])] = None,
+    inputs: Annotated[Path | None, Parameter(name=["--input", "--inputs"])] = None,
+    witness: Annotated[Path | None, Parameter(name=["--wtns", "--witness"])] = None,
     out: Path | None = None,
     backend: BackendName | None = None,
     threads: int | None = None,
