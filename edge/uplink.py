@@ -185,8 +185,6 @@ class Uplink:
                     links=link_messages(job.plan.links),
                     client=job.plan.client,
                     submission=job.accepted,
-                    priority=int(job.priority),  # type: ignore[arg-type]
-                    deadline_unix_nanos=job.deadline,
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):
@@ -309,14 +307,8 @@ class Uplink:
         segment = refused.segment if refused.has_segment else None
         bound = log.bind(job_id=refused.job_id.hex(), segment=segment)
         bound.warning("refused", code=made.code.name, error=made.message, wanted=refused.next_sequence)
-        wait, told = policy.backoff(4, random.random()), read_details(refused.error).retry_after
-        if told is not None:
-            wait = int(told * (1 + random.random()) * 1e9)
-        self._core.apply(
-            self._core.machine.refused(
-                refused.job_id, segment, refused.next_sequence, made, wait, now, later=told is not None
-            )
-        )
+        wait = policy.backoff(4, random.random())
+        self._core.apply(self._core.machine.refused(refused.job_id, segment, refused.next_sequence, made, wait, now))
 
     def _partials_refused(self, refused: uplink_pb2.PartialsRefused) -> None:
         log.error(
