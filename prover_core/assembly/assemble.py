@@ -6,7 +6,7 @@ import hashlib
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..backend import Backend
@@ -63,34 +63,50 @@ def assemble(
 
 
 def finish_assembly(
-    builder: AssemblyBuilder, key: WrapKey, backend: Backend, entropy: bytes | None = None
+    builder: AssemblyBuilder,
+    key: WrapKey,
+    backend: Backend,
+    entropy: bytes | None = None,
+    goes_on: Callable[[], None] = lambda: None,
 ) -> AssemblyProof:
     """One proof for the leaves that a builder has: the rest of stage 1, and stage 2.
 
     One honest stage-1 proof in some 2^39 cannot be wrapped, because an addition in the wrap meets an exception that its
-    random offsets make rare: then both are made once more, with other entropy. Errors as `wrap_assembly`.
+    random offsets make rare: then both are made once more, with other entropy. Errors as `wrap_assembly`. `goes_on` is
+    called from time to time; what it raises ends the work.
     """
     seed = os.urandom(32) if entropy is None else entropy
     try:
-        return _finished(builder, key, backend, seed, entropy)
+        return _finished(builder, key, backend, seed, entropy, goes_on)
     except UnsatisfiedError as e:
         log.warning("a stage-1 proof could not be wrapped (%s): made again", e)
         seed = hashlib.sha256(b"once more" + seed).digest()
-        return _finished(builder, key, backend, seed, entropy)
+        return _finished(builder, key, backend, seed, entropy, goes_on)
 
 
 def _finished(
-    builder: AssemblyBuilder, key: WrapKey, backend: Backend, seed: bytes, entropy: bytes | None
+    builder: AssemblyBuilder,
+    key: WrapKey,
+    backend: Backend,
+    seed: bytes,
+    entropy: bytes | None,
+    goes_on: Callable[[], None],
 ) -> AssemblyProof:
+    goes_on()
     started = time.perf_counter()
     assembly = builder.finish(seed)
     first = time.perf_counter() - started
-    out = wrap_assembly(assembly, builder.key.vk, key, backend, entropy)
+    out = wrap_assembly(assembly, builder.key.vk, key, backend, entropy, goes_on)
     return AssemblyProof(out.proof, out.publics, {"stage 1": first, **out.seconds})
 
 
 def wrap_assembly(
-    assembly: Assembly, vk: VerificationKey, key: WrapKey, backend: Backend, entropy: bytes | None = None
+    assembly: Assembly,
+    vk: VerificationKey,
+    key: WrapKey,
+    backend: Backend,
+    entropy: bytes | None = None,
+    goes_on: Callable[[], None] = lambda: None,
 ) -> AssemblyProof:
     """Stage 2 for a finished stage 1: witness by the native tape, slice by slice into the prover.
 
@@ -114,8 +130,10 @@ def wrap_assembly(
     prepared = time.perf_counter()
     prover = StreamingProver(key.proving_key, backend)
     for part in key.program.run(inputs, slice_wires=1 << 17):
+        goes_on()
         prover.add(part.offset, part.values)
     streamed = time.perf_counter()
+    goes_on()
     proof = prover.finish(entropy)
     done = time.perf_counter()
     publics = tuple(prover.publics)

@@ -21,7 +21,7 @@ module = import_module("prover_core.assembly.assemble")
 def failing(times: int, seen: list[Assembly]) -> Callable[..., AssemblyProof]:
     """In place of the wrap: refuses so many proofs, then takes one."""
 
-    def wrap(assembly: Assembly, vk: object, key: object, backend: object, entropy: object) -> AssemblyProof:
+    def wrap(assembly: Assembly, vk: object, key: object, backend: object, *_: object) -> AssemblyProof:
         seen.append(assembly)
         if len(seen) <= times:
             raise UnsatisfiedError("an addition met its exception", row=7, label="offset")

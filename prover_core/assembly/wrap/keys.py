@@ -6,6 +6,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 _SOURCES = ("assembly", "circuit", "reference")
 _FILES = ("wrap.tape", "wrap.r1cs", "wrap.zkey")
+_ENTRY = re.compile(r"(\d+) leaves (\d+) publics chunk (\d+)(?: chain (\d+)-(\d+))? sources [0-9a-f]+", re.ASCII)
 
 
 @cache
@@ -111,6 +113,21 @@ class WrapKeys:
             raise FormatError("the key's circuit is not the tape's", field=str(folder))
         digest = Digest.parse(folder.name)
         return WrapKey(shape, chain, digest, program, key, folder / _FILES[1])
+
+    def kept(self) -> list[tuple[Shape, Chain | None]]:
+        """Every shape and chain whose key `get` would read; passes over keys of other versions."""
+        found = []
+        for entry in self._index():
+            if match := _ENTRY.fullmatch(entry):
+                leaves, publics, chunk, out, into = (None if n is None else int(n) for n in match.groups())
+                assert leaves is not None
+                assert publics is not None
+                assert chunk is not None
+                shape = Shape(leaves, publics, chunk)
+                chain = None if out is None or into is None else Chain(out, into)
+                if self.has(shape, chain):
+                    found.append((shape, chain))
+        return found
 
     def has(self, shape: Shape, chain: Chain | None = None) -> bool:
         """Whether `get` would read the key, and not make it."""
