@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what networks do: delay, loss, narrow bandwidth, cuts, silence. TLS goes through.
+"""A TCP proxy that does to connections what networks do: delay, loss, little bandwidth, cuts, silence.
 
     async with faulty_proxy("127.0.0.1:7600", seed=1) as net:
         net.up.delay = 0.05           # seconds, each way has its own `Way`
