@@ -7,6 +7,7 @@ from google.rpc import status_pb2
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 
 from . import messages as m
+from .assembly import assembly_view
 from .errors import ALREADY_EXISTS, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, OUT_OF_RANGE, make_status
 from .model import FAILED, JOB_DONE, PROVED, PROVING, RUNNING, VERIFIED, Job, Segment
 from .trust import Distrust
@@ -162,9 +163,20 @@ def job_news(job: Job) -> list[uplink_pb2.UplinkResponse]:
     update = uplink_pb2.JobUpdate(job_id=job.job_id)
     if job.state == JOB_DONE:
         update.done.SetInParent()
+        if job.assembly is not None and job.assembly.result is not None:
+            update.done.assembly.CopyFrom(job.assembly.result)
+            update.done.status.CopyFrom(assembly_view(job.assembly))
     elif job.error is not None:
         update.failed.CopyFrom(job.error)
     return [uplink_pb2.UplinkResponse(job_update=update)]
+
+
+def assembling(job: Job) -> uplink_pb2.UplinkResponse:
+    """All leaf proofs of the job are verified and being assembled."""
+    update = uplink_pb2.JobUpdate(job_id=job.job_id)
+    if job.assembly is not None:
+        update.assembling.CopyFrom(assembly_view(job.assembly))
+    return uplink_pb2.UplinkResponse(job_update=update)
 
 
 def news(job: Job) -> list[uplink_pb2.UplinkResponse]:

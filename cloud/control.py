@@ -57,6 +57,8 @@ class Control(Proving):
         job.run, job.active_nanos = job.run + 1, now
         job.submission = event.submission or job.submission
         job.logs_kept = job.durable = False
+        if job.assembly is not None:
+            job.assembly.renew()
         if job.job_id in self._ended:
             self._ended.remove(job.job_id)
         for segment, log in zip(job.segments, event.logs, strict=True):

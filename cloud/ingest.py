@@ -17,14 +17,14 @@ from hybrid_prover.v1 import uplink_pb2
 
 from . import answers
 from . import messages as m
+from .assembling import Assembling
 from .errors import ALREADY_EXISTS, INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, WireError, make_status, refuse
-from .jobs import JobBook
 from .model import OPEN_STATES, PROVING, QUEUED, UPLOADING, WITNESS_PLACEMENTS, InFlight, Job, Segment
 from .sessions import Session
 from .validation import check_chunk_digest, check_chunk_range, check_chunk_size, check_partial, usable_timings
 
 
-class Ingest(JobBook):
+class Ingest(Assembling):
     """Jobs that take witnesses in chunks; `Advance` tells the prover how far each segment's log is durable."""
 
     def _chunk(self, connection: int, session: Session, chunk: uplink_pb2.Chunk, now: int) -> list[m.Instruction]:

@@ -14,6 +14,7 @@ from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
 
 from . import answers
 from . import messages as m
+from .assembly import Assembly, Shelf
 from .attempts import QUARANTINE_REASON
 from .coverage import Coverage
 from .errors import (
@@ -69,6 +70,10 @@ class JobBook:
         self.trust = TrustBook()
         self.jobs: dict[bytes, Job] = {}
         self.circuits: dict[bytes, CircuitInfo] = {}
+        self.assemblies: dict[bytes, Assembly] = {}
+        """Those that run, and those that ended last."""
+        self.shelf = Shelf()
+        """Told by the runtime, again whenever an assembly is asked for."""
         self.draining_ms: int | None = None
         self._ended: deque[bytes] = deque()
         self._max_chunk_bytes = max_chunk_bytes

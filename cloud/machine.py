@@ -3,11 +3,12 @@
 No I/O, no clock, no entropy: the same events at the same times give the same instructions. What `Save*` and `Append*`
 ask for is durable before anybody is told (see messages.py). By concern, each built on the one before:
 
-    jobs      jobs opened, failed, ended; who is told
-    ingest    chunks: their order, credit, durability
-    proving   leaf proofs and batches
-    control   jobs cancelled, begun again, given up with time
-    machine   dispatch of events and of edges' messages; connections
+    jobs        jobs opened, failed, ended; who is told
+    assembling  leaf proofs assembled, as a job's last stage or by themselves
+    ingest      chunks: their order, credit, durability
+    proving     leaf proofs and batches
+    control     jobs cancelled, begun again, given up with time
+    machine     dispatch of events and of edges' messages; connections
 """
 
 from __future__ import annotations
@@ -40,6 +41,16 @@ class Machine(Control):
                 return self._broken(event, now)
             case m.BatchChecked():
                 return self._checked(event, now)
+            case m.AssemblyAsked():
+                return self._asked(event, now)
+            case m.AssemblyMoved():
+                return self._assembly_moved(event)
+            case m.AssemblyMade():
+                return self._assembly_made(event, now)
+            case m.AssemblyBroken():
+                return self._assembly_broken(event, now)
+            case m.CancelAssembly():
+                return self._cancel_assembly(event, now)
             case m.Cancel():
                 return self._cancel(event, now)
             case m.Requeue():

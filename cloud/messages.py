@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import common_pb2, uplink_pb2
+from hybrid_prover.v1 import assembly_pb2, common_pb2, uplink_pb2
 
+from .assembly import Assembly
 from .chunklog import Recovered
 from .model import CircuitInfo, Job, Maker, Segment, SegmentKey
 from .trust import Distrust
@@ -100,6 +101,49 @@ class BatchChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class AssemblyAsked:
+    """The leaf proofs of ended jobs are to be assembled; its work is planned, `leaves` are all of them, by number."""
+
+    assembly: Assembly
+    leaves: Mapping[int, common_pb2.LeafProof]
+
+
+@dataclass(frozen=True, slots=True)
+class AssemblyMoved:
+    """So many leaves are committed to, so many of its assemblies proved."""
+
+    assembly_id: bytes
+    committed: int
+    proved: int
+    timings: tuple[common_pb2.PhaseTiming, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssemblyMade:
+    """The assembly is proved and verified."""
+
+    assembly_id: bytes
+    result: assembly_pb2.AssemblyResult
+    timings: tuple[common_pb2.PhaseTiming, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AssemblyBroken:
+    """The assembly cannot be made."""
+
+    assembly_id: bytes
+    error: status_pb2.Status
+    timings: tuple[common_pb2.PhaseTiming, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAssembly:
+    """A client stops an assembly that is no job's."""
+
+    assembly_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Cancel:
     """An operator or client stops a job."""
 
@@ -137,6 +181,11 @@ Event = (
     | PartialsWrong
     | SegmentBroken
     | BatchChecked
+    | AssemblyAsked
+    | AssemblyMoved
+    | AssemblyMade
+    | AssemblyBroken
+    | CancelAssembly
     | Cancel
     | Requeue
     | Tick
@@ -257,8 +306,32 @@ class LeavesComplete:
 
 
 @dataclass(frozen=True, slots=True)
+class SaveAssembly:
+    """Write an assembly, with its result if there is one."""
+
+    assembly: Assembly
+
+
+@dataclass(frozen=True, slots=True)
+class Assemble:
+    """Commit to these leaf proofs, by number; `complete`: no others are missing, prove the assembly. Answered by
+    `AssemblyMoved` now and then, and once it is complete by `AssemblyMade` or `AssemblyBroken`."""
+
+    assembly: Assembly
+    leaves: Mapping[int, common_pb2.LeafProof]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StopAssembly:
+    """Stop any work on the assembly."""
+
+    assembly_id: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
-    """Whoever watches the job has something new to see."""
+    """Whoever watches the job (or the assembly) has something new to see."""
 
     job_id: bytes
 
@@ -278,6 +351,9 @@ Instruction = (
     | Stop
     | Verify
     | LeavesComplete
+    | SaveAssembly
+    | Assemble
+    | StopAssembly
     | Changed
 )
-SAVES = (SaveJob, SaveSegment, SaveState, SaveAttempt, SaveDistrust)
+SAVES = (SaveJob, SaveSegment, SaveState, SaveAttempt, SaveDistrust, SaveAssembly)

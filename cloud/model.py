@@ -9,6 +9,7 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import common_pb2, job_pb2
 
+from .assembly import Assembly, assembly_view
 from .attempts import Attempt
 from .coverage import Coverage
 
@@ -129,6 +130,8 @@ class Job:
     """Failed, but what is there of its witnesses is kept for a while, for who requeues it."""
     durable: bool = False
     """The store has the job; nothing about it is acknowledged before."""
+    assembly: Assembly | None = None
+    """Its last stage, if one was asked for."""
     client: str = ""
     """Who submitted it, as the edge that opened it first says; empty for jobs of a time without clients."""
     edges: set[str] = field(default_factory=set)
@@ -164,6 +167,8 @@ def job_view(job: Job) -> job_pb2.Job:
         ended_unix_nanos=job.ended_nanos,
         revision=job.shown_revision,
     )
+    if job.assembly is not None:
+        view.assembly.CopyFrom(assembly_view(job.assembly))
     for segment in job.segments:
         view.segments.add(
             index=segment.index,

@@ -14,8 +14,6 @@ from .errors import WireError
 from .ingest import Ingest
 from .model import (
     ENDED_STATES,
-    JOB_DONE,
-    JOB_FAILED,
     OPEN_STATES,
     PROVED,
     PROVING,
@@ -48,7 +46,7 @@ class Proving(Ingest):
                 out.append(m.Verify(key, segment.circuit, segment.leaf))
         if all(s.state in (PROVED, VERIFIED) for s in job.segments):
             out.append(m.LeavesComplete(job.job_id))
-        return out
+        return [*out, *self._resume_verified(job)]
 
     def _private_proof(
         self, connection: int, session: Session, message: uplink_pb2.SegmentProof, now: int
@@ -151,6 +149,7 @@ class Proving(Ingest):
             touched[job_id] = job
             out += [m.SaveSegment(job, segment), m.Discard((job_id, index))]
             out += self._tell(job, answers.verified(job, segment))
+            out += self._leaf_verified(job, segment)
         for key in event.bad:
             job = self.jobs.get(key[0])
             if job is not None and job.segments[key[1]].state == PROVED:
@@ -160,7 +159,6 @@ class Proving(Ingest):
                 out += self._failed_batch(job, segment, event.batch_id, now)
         for job in touched.values():
             if job.state == RUNNING and all(s.state == VERIFIED for s in job.segments):
-                broken = answers.broken_link(job)
-                out += self._end_job(job, JOB_FAILED if broken else JOB_DONE, broken, now)
+                out += self._all_verified(job, now)
             out.append(m.Changed(job.job_id))
         return out

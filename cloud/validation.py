@@ -19,6 +19,7 @@ from prover_core.groth16 import PARTIAL_BYTES
 from prover_core.groth16.keys import Proof
 from prover_core.types import R
 
+from .assembly import options_of
 from .errors import (
     ALREADY_EXISTS,
     DATA_LOSS,
@@ -143,6 +144,8 @@ def check_same(message: uplink_pb2.OpenJob, job: Job) -> None:
         message.placement == job.placement
         and [s.circuit.digest for s in job.segments] == list(message.circuits)
         and list(job.links) == list(message.links)
+        and (options_of(job.assembly) if job.assembly is not None else None)
+        == (message.assembly if message.HasField("assembly") else None)
     )
     if not same:
         raise refuse(

@@ -21,6 +21,7 @@ from .interface import (
     Write,
 )
 from .rows import (
+    assembly_write,
     attempt_write,
     batch_record_write,
     batch_write,
@@ -43,6 +44,7 @@ __all__ = [
     "StoreUnavailableError",
     "StoreVersionError",
     "Write",
+    "assembly_write",
     "attempt_write",
     "batch_record_write",
     "batch_write",

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hybrid_prover.v1 import circuit_pb2
 from prover_core.errors import ProverError, UnavailableError
 
+from ..assembly import Assembly
 from ..model import Job, SegmentKey
 from ..trust import Distrust
 
@@ -110,6 +111,14 @@ class Store(Protocol):
 
     def records(self, job_id: bytes) -> tuple[dict[int, bytes], list[bytes]]:
         """The signed records of a job: of its leaf proofs, by segment, and of their batches, in order of first use."""
+        ...
+
+    def load_assembly(self, assembly_id: bytes) -> Assembly | None:
+        """One assembly with its result; without its work."""
+        ...
+
+    def unfinished_assemblies(self) -> list[Assembly]:
+        """Running assemblies that are no job's, oldest first; those of jobs come with their jobs."""
         ...
 
     def circuits(self) -> list[circuit_pb2.Circuit]:

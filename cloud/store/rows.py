@@ -11,8 +11,9 @@ from typing import Any
 import sqlalchemy as sa
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import circuit_pb2, common_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
 
+from ..assembly import Assembly, assembly_from_view, assembly_view
 from ..attempts import Attempt, Outcome
 from ..model import CircuitInfo, Job, Maker, Segment
 from ..trust import Distrust
@@ -59,7 +60,8 @@ def job_writes(job: Job) -> list[Write]:
         for k, link in enumerate(job.links)
     ]
     segments = tuple(_segment_row(job, s) for s in job.segments)
-    return [state_write(job), Write(schema.links, tuple(links)), Write(schema.segments, segments)]
+    own = [assembly_write(job.assembly)] if job.assembly is not None else []
+    return [state_write(job), Write(schema.links, tuple(links)), Write(schema.segments, segments), *own]
 
 
 def segment_writes(job: Job, segment: Segment) -> list[Write]:
@@ -135,6 +137,28 @@ def batch_record_write(batch_id: bytes, envelope: bytes) -> Write:
     return Write(schema.batch_records, ({"batch_id": batch_id, "envelope": envelope},))
 
 
+def assembly_write(assembly: Assembly) -> Write:
+    """The row of an assembly, with its result if there is one."""
+    row = {
+        "assembly_id": assembly.assembly_id,
+        "owner": assembly.owner,
+        "client": assembly.client,
+        "state": int(assembly.state),
+        "starts": assembly.starts,
+        "record": assembly_view(assembly).SerializeToString(),
+        "result": assembly.result.SerializeToString() if assembly.result is not None else None,
+    }
+    return Write(schema.assemblies, (row,))
+
+
+def read_assembly(row: Any) -> Assembly:
+    """The inverse of `assembly_write`, without the work."""
+    assembly = assembly_from_view(assembly_pb2.Assembly.FromString(row.record))
+    assembly.owner, assembly.client, assembly.starts = row.owner, row.client, row.starts
+    assembly.result = assembly_pb2.AssemblyResult.FromString(row.result) if row.result is not None else None
+    return assembly
+
+
 def distrust_write(record: Distrust) -> Write:
     """The row of an edge that is not trusted with partials any more."""
     row = {
@@ -207,7 +231,12 @@ def read_jobs(connection: sa.Connection, rows: Sequence[Any]) -> list[Job]:
     for held in of_jobs(schema.leases):
         segment = segments[held.job_id][held.position]
         segment.lease_worker, segment.lease_token = held.worker, held.token
-    return [_job(row, links[row.job_id], segments[row.job_id]) for row in rows]
+    jobs = [_job(row, links[row.job_id], segments[row.job_id]) for row in rows]
+    own = sa.select(schema.assemblies).where(schema.assemblies.c.owner.in_(ids))
+    by_owner = {row.owner: read_assembly(row) for row in connection.execute(own)}
+    for job in jobs:
+        job.assembly = by_owner.get(job.job_id)
+    return jobs
 
 
 def _status(raw: bytes | None) -> status_pb2.Status | None:

@@ -137,6 +137,19 @@ ownership = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),  # one row, 1
     sa.Column("epoch", sa.BigInteger, nullable=False),  # how often a cloud has opened this database
 )
+assemblies = sa.Table(
+    "assemblies",
+    METADATA,
+    sa.Column("assembly_id", sa.LargeBinary, primary_key=True),
+    sa.Column("owner", sa.LargeBinary, nullable=False),  # the job whose last stage it is, or empty
+    sa.Column("client", sa.Text, nullable=False),
+    sa.Column("state", sa.Integer, nullable=False),
+    sa.Column("starts", sa.Integer, nullable=False),
+    sa.Column("record", sa.LargeBinary, nullable=False),  # hybrid_prover.v1.Assembly
+    sa.Column("result", sa.LargeBinary),  # hybrid_prover.v1.AssemblyResult
+    sa.Index("assemblies_by_owner", "owner"),
+    sa.Index("assemblies_by_state", "state"),
+)
 distrusted_edges = sa.Table(
     "distrusted_edges",
     METADATA,

@@ -12,11 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from hybrid_prover.v1 import circuit_pb2
 
+from ..assembly import RUNNING as ASSEMBLY_RUNNING
+from ..assembly import Assembly
 from ..model import RUNNING, Job
 from ..trust import Distrust
 from . import schema
 from .interface import SESSIONS_KEPT, BatchRecord, Write
-from .rows import read_distrust, read_jobs
+from .rows import read_assembly, read_distrust, read_jobs
 
 T = TypeVar("T")
 
@@ -114,6 +116,18 @@ class SqlStore(ABC):
             return found, list(once.values())
 
         return self._run(work)
+
+    def load_assembly(self, assembly_id: bytes) -> Assembly | None:
+        table = schema.assemblies
+        query = sa.select(table).where(table.c.assembly_id == assembly_id)
+        row = self._run(lambda connection: connection.execute(query).one_or_none())
+        return read_assembly(row) if row is not None else None
+
+    def unfinished_assemblies(self) -> list[Assembly]:
+        table = schema.assemblies
+        query = sa.select(table).where(table.c.state == ASSEMBLY_RUNNING, table.c.owner == b"")
+        found = self._run(lambda connection: [read_assembly(row) for row in connection.execute(query)])
+        return sorted(found, key=lambda a: (a.accepted_nanos, a.assembly_id))
 
     def circuits(self) -> list[circuit_pb2.Circuit]:
         table = schema.circuits
