@@ -95,6 +95,13 @@ class EdgeConfig:
     max_watchers: int = 256
     """WatchJob streams open at once."""
 
+    max_calls: int = 1024
+    """Calls of the local API served at once, streams included; further ones are refused with RESOURCE_EXHAUSTED."""
+
+    quotas: Path | None = None
+    """TOML table of what each client may have here (jobs, segments, bytes, submissions a minute, weight); followed.
+    Without it every client has the defaults, and where there are no tokens nothing but the limits above holds."""
+
     finished_jobs_kept: int = 1000
     """Finished jobs whose results are kept; the oldest are forgotten beyond it."""
 
@@ -136,7 +143,7 @@ class EdgeConfig:
             raise InvalidInputError(f"chunk_wires must be 64 to {MAX_CHUNK_WIRES}", field="chunk_wires")
         for name in (
             "workers", "worker_memory", "witness_seconds", "worker_attempts", "max_jobs", "max_segments", "max_request",
-            "max_artifact", "max_unacked", "max_watchers", "finished_jobs_kept",
+            "max_artifact", "max_unacked", "max_watchers", "max_calls", "finished_jobs_kept",
         ):  # fmt: skip
             if getattr(self, name) <= 0:
                 raise InvalidInputError(f"{name} must be positive", field=name)

@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from hybrid_prover.admission.quotas import QuotaTable
 from hybrid_prover.security.principal import Principal
 from hybrid_prover.v1 import common_pb2, job_pb2
 from prover_core.artifacts import ArtifactStore
@@ -20,6 +21,7 @@ from prover_core.errors import VerificationError
 from prover_core.types import Digest
 
 from . import requests
+from .admission import Admission
 from .chunkfile import ChunkRecord, record_from_json
 from .circuitfiles import CircuitFiles
 from .config import EdgeConfig
@@ -82,11 +84,13 @@ class EdgeCore:
         self.leaves_refused = 0
         """Leaf proofs of the cloud that did not verify, or were for private jobs."""
         self.now = Clock()
+        quotas = QuotaTable(config.quotas)
         self.machine = EdgeMachine(
             workers=config.workers,
             worker_attempts=config.worker_attempts,
             max_unacked=config.max_unacked,
             finished_kept=config.finished_jobs_kept,
+            weight=quotas.weight,
         )
         self.started_nanos = time.time_ns()
         self.observer = EdgeObserver(EdgeMetrics(lambda: samples(self)), self.machine.jobs, config.backend, config.tls)
@@ -106,7 +110,8 @@ class EdgeCore:
         self._tasks: dict[tuple[bytes, int], asyncio.Task[None]] = {}
         self.background: set[asyncio.Task[None]] = set()
         """What nobody waits for: workers that load a circuit ahead, leaf proofs that are verified."""
-        self._admission = asyncio.Lock()
+        self.admission = Admission(config, quotas, self.machine, self.observer.metrics, self.now)
+        self._submitting = asyncio.Lock()
 
     # Life
 
@@ -143,41 +148,36 @@ class EdgeCore:
 
     # What the local API asks
 
-    async def submit(self, request: job_pb2.SubmitJobRequest, client: str = "") -> tuple[bytes, bool]:
-        """(job id, whether it is new); durable when this returns. Errors as in `requests.plan_job`, or queue full."""
-        plan = requests.plan_job(
-            request,
-            self.circuits,
-            secret=self.spool.spool.secret,
-            chunk_wires=self.config.chunk_wires,
-            client=client,
-        )
-        async with self._admission:
-            known = self.machine.jobs.get(plan.job_id)
+    async def submit(self, request: job_pb2.SubmitJobRequest, caller: Principal) -> tuple[bytes, bool]:
+        """(job id, whether it is new); durable when this returns. Checks in the order that `admission` has."""
+        client, deadline = caller.client, request.deadline_unix_nanos
+        priority = self.admission.submission(caller, request.priority)
+        requests.check_outline(request)
+        job_id = requests.job_id(request, self.spool.spool.secret)
+        async with self._submitting:
+            known = self.machine.jobs.get(job_id)
             again = known is not None and known.state in (JobState.FAILED, JobState.CANCELLED)
             if known is not None and not again:
                 await self._wanted_by(known, client)
-                return plan.job_id, False
-            jobs, segments = self.machine.unfinished()
-            # A job of more segments than the queue holds is taken when it is alone, else it would wait for ever.
-            if jobs >= self.config.max_jobs or (jobs and segments + len(plan.segments) > self.config.max_segments):
-                raise rpc_error(
-                    Code.RESOURCE_EXHAUSTED,
-                    f"the queue is full: {jobs} jobs with {segments} segments are unfinished",
-                    reason="QUEUE_FULL",
-                    retry_after=self.machine.retry_after(),
-                )
+                self.apply(self.machine.wanted(job_id, priority, deadline, self.now()))
+                return job_id, False
+            wires = requests.wires_of(request, self.circuits)
+            self.admission.job(client, len(request.segments), wires, request.placement)
+            plan = requests.plan_job(request, self.circuits, job_id, chunk_wires=self.config.chunk_wires, client=client)
+            self.admission.in_time(plan, deadline)
             blobs = [spec.SerializeToString() for spec in request.segments]
             if again:
                 await self._clear(plan.job_id)
             accepted = self.now()
-            await self.spool.call(lambda spool: spool.add_job(plan, blobs, accepted))
+            await self.spool.call(
+                lambda spool: spool.add_job(plan, blobs, accepted, priority=priority, deadline=deadline)
+            )
             log.info(
                 "job accepted", job_id=plan.job_id.hex(), segments=len(plan.segments), placement=plan.placement.name
             )
             self._keep_fresh(plan.job_id, blobs)
             self.observer.accepted(plan)
-            self.apply(self.machine.submit(plan, accepted))
+            self.apply(self.machine.submit(plan, accepted, priority=priority, deadline=deadline))
             if known is not None and known.state is JobState.FAILED:
                 for earlier in sorted(known.clients):
                     await self._wanted_by(self.machine.jobs[plan.job_id], earlier)

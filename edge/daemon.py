@@ -14,6 +14,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hybrid_prover.admission.gate import BACKSTOP, Gate
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.telemetry.otlp import open_traces
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2, status_pb2_grpc
@@ -77,7 +78,12 @@ class EdgeDaemon:
         stack.push_async_callback(self.core.close)
         self.core.artifacts.sweep()
         self._server = grpc.aio.server(
-            interceptors=[CallMeter(self.core.observer.metrics), make_guard(config)],
+            interceptors=[
+                CallMeter(self.core.observer.metrics),
+                Gate(config.max_calls, self.core.admission.count),
+                make_guard(config),
+            ],
+            maximum_concurrent_rpcs=BACKSTOP * config.max_calls,
             options=[
                 ("grpc.max_receive_message_length", config.max_request),
                 ("grpc.max_send_message_length", config.max_request),

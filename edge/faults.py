@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .model import Code, Failure, Job
+from .model import Code, Failure, Job, SegmentState
 from .status import failure
 
 SIGNAL_BYTES = 32
@@ -33,6 +33,25 @@ def broken_link(job: Job) -> Failure | None:
 def signal(publics: bytes, index: int) -> bytes:
     """One of the public signals."""
     return publics[SIGNAL_BYTES * index : SIGNAL_BYTES * (index + 1)]
+
+
+def too_late(job: Job) -> Failure:
+    """The job's deadline has passed; says what was done by then."""
+    verified = sum(s.state is SegmentState.VERIFIED for s in job.segments)
+    proved = sum(s.state is SegmentState.PROVED for s in job.segments)
+    witnessed = sum(s.publics is not None for s in job.segments)
+    text = (
+        f"the deadline has passed with {verified} of {len(job.segments)} segments verified, {proved} proved and "
+        f"{witnessed} witnessed"
+    )
+    metadata = {
+        "deadline_unix_nanos": str(job.deadline),
+        "segments": str(len(job.segments)),
+        "verified": str(verified),
+        "proved": str(proved),
+        "witnessed": str(witnessed),
+    }
+    return failure(Code.DEADLINE_EXCEEDED, text, reason="JOB_DEADLINE", metadata=metadata)
 
 
 def unproved(segment: int, why: str) -> Failure:

@@ -6,9 +6,13 @@ Same rules as `machine`: no I/O, no clock; events come in with the time, instruc
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+
+from hybrid_prover.admission.fairness import FairShare, Priority, latest_deadline, most_urgent, one
+from hybrid_prover.admission.quotas import Usage
 
 from . import policy
-from .faults import broken_link
+from .faults import broken_link, too_late
 from .instructions import (
     CheckLeaf,
     DropInputs,
@@ -20,10 +24,12 @@ from .instructions import (
     StartWitness,
     StopWitness,
 )
-from .model import Failure, Job, JobPlan, JobState, Segment, SegmentState, Timing
+from .model import Failure, Job, JobPlan, JobState, Placement, Segment, SegmentState, Timing
 from .outbox import Outbox
 from .partials import PartialPlanner
 
+WIRE_BYTES = 33
+"""Of a chunk, at most, for each of its wires."""
 EDGE_PHASES = frozenset({"edge_queue", "witness", "partials", "upload", "prove"})
 """What is measured here; what the cloud says of these is what it was told."""
 
@@ -31,9 +37,21 @@ EDGE_PHASES = frozenset({"edge_queue", "witness", "partials", "upload", "prove"}
 class JobBook:
     """All jobs of one edge. Not thread-safe: one caller at a time. Each StartWitness is answered exactly once."""
 
-    def __init__(self, *, workers: int, worker_attempts: int, max_unacked: int, finished_kept: int) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        worker_attempts: int,
+        max_unacked: int,
+        finished_kept: int,
+        weight: Callable[[str], float] = one,
+    ) -> None:
+        """`weight`: of each client's share of workers and uplink."""
         self.jobs: dict[bytes, Job] = {}
-        self._outbox = Outbox()
+        self._outbox = Outbox(weight)
+        self._fair = FairShare(weight)
+        self._fastest: dict[tuple[bytes, bool], int] = {}
+        """What a witness (private: and its proof) took at best, by circuit and whether it was private."""
         self._partials = PartialPlanner()
         self._workers = workers
         self._worker_attempts = worker_attempts
@@ -58,18 +76,45 @@ class JobBook:
         running = [j for j in self.jobs.values() if j.state is JobState.RUNNING]
         return len(running), sum(not s.state.ended for j in running for s in j.segments)
 
-    def retry_after(self) -> int:
-        """What to tell a client whose job does not fit, in nanoseconds."""
-        mean = sum(self._witness_times) // len(self._witness_times) if self._witness_times else policy.SECOND
-        return policy.retry_after(self.unfinished()[1], self._workers, mean)
+    def usage(self, client: str) -> Usage:
+        """What a client has unfinished here. O(segments of its jobs)."""
+        mine = [j for j in self.jobs.values() if j.state is JobState.RUNNING and client in j.clients]
+        pending = [(j, s) for j in mine for s in j.segments if not s.state.ended]
+        return Usage(len(mine), len(pending), sum(WIRE_BYTES * s.wires for j, s in pending if not j.private))
 
-    def submit(self, plan: JobPlan, now: int) -> list[Instruction]:
+    def retry_after(self, segments: int) -> int:
+        """What to tell a client whose job does not fit behind so many segments, in nanoseconds."""
+        mean = sum(self._witness_times) // len(self._witness_times) if self._witness_times else policy.SECOND
+        return policy.retry_after(segments, self._workers, mean)
+
+    def least_time(self, plan: JobPlan) -> int:
+        """Nanoseconds that a job is sure to take, by what was measured here."""
+        private = plan.placement is Placement.PRIVATE
+        return policy.least_time([self._fastest.get((s.circuit, private), 0) for s in plan.segments], self._workers)
+
+    def submit(
+        self, plan: JobPlan, now: int, *, priority: Priority = Priority.NORMAL, deadline: int = 0
+    ) -> list[Instruction]:
         """Takes a job whose inputs are durable already; does nothing if it is known."""
         if plan.job_id not in self.jobs:
             segments = [Segment(i, s.circuit, s.wires) for i, s in enumerate(plan.segments)]
             clients = {plan.client} - {""}
-            self._adopt(Job(plan, segments, accepted=now, order=self._order, clients=clients), now)
+            job = Job(plan, segments, now, self._order, clients=clients, priority=priority, deadline=deadline)
+            self._adopt(job, now)
             self._out.append(Notify(plan.job_id))
+        return self._drain()
+
+    def wanted(self, job_id: bytes, priority: Priority, deadline: int, now: int) -> list[Instruction]:
+        """A running job was submitted again: the most urgent priority and the latest deadline count, and the cloud
+        hears of it."""
+        job = self.jobs[job_id]
+        urgency, latest = most_urgent((job.priority, priority)), latest_deadline(job.deadline, deadline)
+        if job.state is JobState.RUNNING and (urgency, latest) != (job.priority, job.deadline):
+            job.priority, job.deadline = urgency, latest
+            self._touch(job)
+            self._out.append(SaveJob(job_id))
+            job.announced = job.opened = False
+            self._out += self._outbox.announce(job, now)
         return self._drain()
 
     def restore(self, job: Job, now: int) -> list[Instruction]:
@@ -144,7 +189,7 @@ class JobBook:
         found = self._running(job_id, segment)
         if found:
             job, s = found
-            self._note(s, timings)
+            self._note(job, s, timings)
             s.chunk_count = chunks
             if self._learn(job, s, publics, now):
                 self._advance(job, s, SegmentState.PROVING if s.complete else SegmentState.UPLOADING)
@@ -168,7 +213,7 @@ class JobBook:
         found = self._running(job_id, segment)
         if found:
             job, s = found
-            self._note(s, timings)
+            self._note(job, s, timings)
             if self._learn(job, s, publics, now):
                 self._accept(job, s, leaf, now)
                 self._outbox.offer(job, s)
@@ -290,11 +335,12 @@ class JobBook:
 
     def _schedule(self, now: int) -> None:
         while self._may_start and len(self._at_work) < self._workers and self._unacked <= self._max_unacked:
-            choice = policy.next_to_witness(self.jobs.values())
+            choice = policy.next_to_witness(self.jobs.values(), self._fair, now)
             if choice is None:
                 self._may_start = False
                 return
             job, s = choice
+            self._fair.charge(job.client, s.wires)
             s.working = True
             self._at_work.add((job.id, s.index))
             s.timings.setdefault("edge_queue", Timing("edge_queue", job.accepted, max(0, now - job.accepted)))
@@ -310,11 +356,13 @@ class JobBook:
         job.revision += 1
         self._out.append(Notify(job.id))
 
-    def _note(self, s: Segment, timings: list[Timing]) -> None:
+    def _note(self, job: Job, s: Segment, timings: list[Timing]) -> None:
         for timing in timings:
             s.timings[timing.phase] = timing
             if timing.phase == "witness":
                 self._witness_times.append(timing.duration)
+        taken, key = sum(t.duration for t in timings if t.phase in ("witness", "prove")), (s.circuit, job.private)
+        self._fastest[key] = min(taken, self._fastest.get(key, taken))
 
     def _note_cloud(self, s: Segment, timings: list[Timing]) -> None:
         """What the cloud measured; phases that the edge measures itself stay as measured here."""
@@ -400,6 +448,12 @@ class JobBook:
             old = self._finished.popleft()
             del self.jobs[old]
             self._out.append(Forget(old))
+
+    def _expire(self, now: int) -> None:
+        """Ends the jobs whose deadline has passed, here and at the cloud."""
+        for job in [j for j in self.jobs.values() if j.state is JobState.RUNNING and j.late(now)]:
+            self._end(job, JobState.FAILED, too_late(job), now)
+            self._outbox.farewell(job)
 
     def _confirm(self, job: Job) -> None:
         if job.closing:

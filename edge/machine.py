@@ -60,6 +60,7 @@ class EdgeMachine(JobBook):
     def uplink_up(self, credit: int, max_chunk: int, now: int, *, takes_partials: bool = False) -> list[Instruction]:
         """Welcome came: everything unfinished is announced again."""
         self._outbox.reset(self.jobs, connected=True, credit=credit, max_chunk=max_chunk)
+        self._may_start = True
         self._partials.connected(takes_partials=takes_partials)
         for job in self.jobs.values():
             self._out += self._outbox.announce(job, now)
@@ -102,6 +103,8 @@ class EdgeMachine(JobBook):
         if job is None or not job.announced or len(positions) != len(job.segments):
             return self._drain()
         job.opened, job.opens = True, 0
+        if job.turned_away:
+            job.turned_away, self._may_start = False, True
         if job.state is not JobState.RUNNING:
             self._outbox.farewell(job)
             return self._drain()
@@ -156,9 +159,20 @@ class EdgeMachine(JobBook):
         return self._drain()
 
     def refused(
-        self, job_id: bytes, segment: int | None, next_sequence: int, failure: Failure, wait: int, now: int
+        self,
+        job_id: bytes,
+        segment: int | None,
+        next_sequence: int,
+        failure: Failure,
+        wait: int,
+        now: int,
+        *,
+        later: bool = False,
     ) -> list[Instruction]:
-        """A message was not taken; `wait` is how long to hold back before sending again, where that may help."""
+        """A message was not taken; `wait` is how long to hold back before sending again, where that may help.
+
+        `later`: the cloud has no room now and says when to come back.
+        """
         job = self.jobs.get(job_id)
         if job is None:
             return self._drain()
@@ -166,12 +180,17 @@ class EdgeMachine(JobBook):
             job.closing = False
             self._out.append(SaveJob(job.id))
         elif segment is None:
-            self._job_refused(job, failure, wait, now)
+            self._job_refused(job, failure, wait, now, later=later)
         elif segment < len(job.segments) and not job.segments[segment].state.ended:
             self._segment_refused(job, job.segments[segment], next_sequence, failure, wait, now)
         return self._drain()
 
-    def _job_refused(self, job: Job, failure: Failure, wait: int, now: int) -> None:
+    def _job_refused(self, job: Job, failure: Failure, wait: int, now: int, *, later: bool) -> None:
+        if later and failure.code is Code.RESOURCE_EXHAUSTED:
+            # It waits here, where the queue is bounded, until the cloud has room, its client gives up or time is over.
+            job.announced = job.opened = False
+            job.turned_away, job.not_before = True, now + wait
+            return
         job.opens += 1
         if failure.code not in TRANSIENT or job.opens >= policy.MAX_OPENS:
             self._fail_job(job, failure, now)
@@ -318,7 +337,9 @@ class EdgeMachine(JobBook):
         return self._drain()
 
     def tick(self, now: int) -> list[Instruction]:
-        """Called about twice a second: what waited for a time goes on, and what was never answered is sent again."""
+        """Called about twice a second: what waited for a time goes on, what was never answered is sent again, and
+        jobs end whose deadline has passed."""
+        self._expire(now)
         retries = self._outbox.circuit_retries
         for digest, (attempts, when) in list(retries.items()):
             if when <= now and self._outbox.circuits.get(digest) is False:

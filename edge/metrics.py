@@ -35,6 +35,9 @@ class EdgeMetrics(DaemonMetrics):
         self.reasons = Words(limit=64)
         """Reasons of the cloud's refusals become labels through this."""
 
+        self.admission_refusals = counter(
+            "admission_refusals", "Calls of clients that were not taken, by limit.", "reason"
+        )
         self.jobs_accepted = counter("jobs_accepted", "Jobs taken from clients.", "placement")
         self.jobs_ended = counter("jobs_ended", "Jobs ended, by state and by the gRPC code of the reason.", "placement",
                                   "state", "code")  # fmt: skip

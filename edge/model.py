@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from hybrid_prover.admission.fairness import Priority, Share
+
 SegmentKey = tuple[bytes, int]
 """Job id and index."""
 
@@ -203,12 +205,32 @@ class Job:
     not_before: int = 0
     clients: set[str] = field(default_factory=set)
     """Who wants it: everybody who submitted this content and has not cancelled it since."""
+    priority: Priority = Priority.NORMAL
+    """The most urgent of its submissions'."""
+    deadline: int = 0
+    """When it ends unfinished, the latest of its submissions'; 0 is never."""
+    turned_away: bool = False
+    """The cloud has no room for it now: it is opened again later, and nothing more is made for it meanwhile."""
     awaiting_result: bool = False
     """The cloud says done, but leaf proofs are missing here."""
 
     @property
     def id(self) -> bytes:
         return self.plan.job_id
+
+    @property
+    def client(self) -> str:
+        """Whose share it is worked at from: who submitted it first, while that client wants it."""
+        return self.plan.client if self.plan.client in self.clients else min(self.clients, default="")
+
+    @property
+    def share(self) -> Share:
+        """Its place among others."""
+        return Share(self.client, self.priority)
+
+    def late(self, now: int) -> bool:
+        """Whether its deadline has passed."""
+        return 0 < self.deadline <= now
 
     @property
     def private(self) -> bool:

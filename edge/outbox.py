@@ -1,12 +1,15 @@
 """What may be written to the uplink, and in which order; the part of the machine that a connection's end resets.
 
-Control messages go first; then one chunk of each segment that has any, in turn, within the credit of the cloud.
+Control messages go first; then chunks, within the credit of the cloud: clients by fair share of the bytes, within a
+client jobs by priority, those of one priority in turn, and so the segments of a job.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from hybrid_prover.admission.fairness import FairShare, Turns, one
 
 from . import policy
 from .instructions import (
@@ -27,7 +30,8 @@ from .model import Job, JobState, Segment
 class Outbox:
     """One connection at a time. Not thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, weight: Callable[[str], float] = one) -> None:
+        """`weight` of each client's share of the uplink."""
         self.connected = False
         self.draining = False
         self.credit = 0
@@ -37,7 +41,10 @@ class Outbox:
         self.circuit_retries: dict[bytes, tuple[int, int]] = {}
         """Circuit → (attempts so far, time of the next)."""
         self._control: deque[Message] = deque()
-        self._ring: deque[tuple[bytes, int]] = deque()
+        self._fair = FairShare(weight)
+        self._turns = Turns(self._fair)
+        self._rings: dict[bytes, deque[int]] = {}
+        """Segments that may have something to send, by job."""
         self._in_ring: set[tuple[bytes, int]] = set()
 
     def reset(self, jobs: Mapping[bytes, Job], *, connected: bool, credit: int = 0, max_chunk: int = 0) -> None:
@@ -46,10 +53,11 @@ class Outbox:
         self.circuits.clear()
         self.circuit_retries.clear()
         self._control.clear()
-        self._ring.clear()
+        self._turns = Turns(self._fair)
+        self._rings.clear()
         self._in_ring.clear()
         for job in jobs.values():
-            job.announced = job.opened = False
+            job.announced = job.opened = job.turned_away = False
             for s in job.segments:
                 s.tail_sent = False
                 s.stale_refusals = 0
@@ -88,7 +96,8 @@ class Outbox:
                 self._control.append(SendProof(job.id, s.index))
         elif (job.id, s.index) not in self._in_ring and sendable(job, s):
             self._in_ring.add((job.id, s.index))
-            self._ring.append((job.id, s.index))
+            self._rings.setdefault(job.id, deque()).append(s.index)
+            self._turns.put(job.id, job.share)
 
     def farewell(self, job: Job) -> None:
         """Tells the cloud of a job that ended here, if the cloud has it open."""
@@ -105,26 +114,32 @@ class Outbox:
 
     def head(self, jobs: Mapping[bytes, Job]) -> tuple[Job, Segment] | None:
         """The segment whose turn it is."""
-        while self._ring:
-            job_id, index = self._ring[0]
-            job = jobs.get(job_id)
-            if job is not None and sendable(job, job.segments[index]):
-                return job, job.segments[index]
-            self._in_ring.discard(self._ring.popleft())
+        while (job_id := next(self._turns.order(), None)) is not None:
+            job, ring = jobs.get(job_id), self._rings[job_id]
+            while ring:
+                if job is not None and sendable(job, job.segments[ring[0]]):
+                    return job, job.segments[ring[0]]
+                self._in_ring.discard((job_id, ring.popleft()))
+            del self._rings[job_id]
+            self._turns.remove(job_id)
         return None
 
     def upcoming(self, jobs: Mapping[bytes, Job]) -> Iterator[tuple[Job, Segment, int]]:
-        """The chunks that wait, as (job, segment, sequence number), in the order in which they will be taken."""
-        turns: deque[tuple[Job, Segment, int]] = deque()
-        for job_id, index in self._ring:
+        """The chunks that wait, as (job, segment, sequence number), in about the order in which they will be taken:
+        as if clients, and the segments of each, went in turn. Exact for one client whose jobs have one priority."""
+        clients: dict[str, list[tuple[Job, Segment]]] = {}
+        for job_id in self._turns.order():
             job = jobs.get(job_id)
-            if job is not None and sendable(job, job.segments[index]):
-                turns.append((job, job.segments[index], job.segments[index].cursor))
-        while turns:
-            job, s, sequence = turns.popleft()
-            if sequence < len(s.chunk_bytes):
-                yield job, s, sequence
-                turns.append((job, s, sequence + 1))
+            if job is not None:
+                waiting = [(job, job.segments[i]) for i in self._rings[job_id] if sendable(job, job.segments[i])]
+                clients.setdefault(job.client, []).extend(waiting)
+        lanes = deque(_in_turn(waiting) for waiting in clients.values())
+        while lanes:
+            if (chunk := next(lanes[0], None)) is None:
+                lanes.popleft()
+            else:
+                yield chunk
+                lanes.rotate(-1)
 
     def take_head(self, job: Job, s: Segment) -> Message | None:
         """The next message of the segment at the head, which then goes to the back; None if the credit is short."""
@@ -137,10 +152,23 @@ class Outbox:
             message = SendChunk(job.id, s.index, s.cursor)
             s.cursor += 1
         else:
+            size = 0
             s.tail_sent = True
             message = SendEnd(job.id, s.index)
-        self._ring.rotate(-1)
+        self._rings[job.id].rotate(-1)
+        self._turns.took(job.id, size)
         return message
+
+
+def _in_turn(waiting: list[tuple[Job, Segment]]) -> Iterator[tuple[Job, Segment, int]]:
+    """One chunk of each segment, then the next one, segments of higher priority first."""
+    for priority in sorted({job.priority for job, _ in waiting}, reverse=True):
+        turns = deque((job, s, s.cursor) for job, s in waiting if job.priority is priority)
+        while turns:
+            job, s, sequence = turns.popleft()
+            if sequence < len(s.chunk_bytes):
+                yield job, s, sequence
+                turns.append((job, s, sequence + 1))
 
 
 def sendable(job: Job, s: Segment) -> bool:

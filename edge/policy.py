@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from hybrid_prover.admission.fairness import FairShare
 
 from .model import Job, JobState, Segment, SegmentState
 
@@ -32,20 +34,26 @@ def backoff(attempt: int, jitter: float) -> int:
     return int(wait * (0.5 + jitter / 2))
 
 
-def next_to_witness(jobs: Iterable[Job]) -> tuple[Job, Segment] | None:
-    """The queued segment to begin next: of the job with the fewest segments at work, then the oldest; lowest index.
+Rank = tuple[bool, tuple[float, int], int, int, int]
 
-    A large job so shares the workers with a small one that came later. O(segments).
+
+def next_to_witness(jobs: Iterable[Job], fair: FairShare, now: int) -> tuple[Job, Segment] | None:
+    """The queued segment to begin next: of an urgent job, then of the client whose turn it is by wires witnessed; of
+    its jobs the one of the highest priority, then with the fewest segments at work, then the oldest; lowest index.
+
+    A large job so shares the workers with a small one that came later, and a client with many jobs with one that has
+    few. Jobs past their deadline, and those that the cloud has no room for, wait. O(segments).
     """
-    best: tuple[int, int] | None = None
+    best: Rank | None = None
     choice: tuple[Job, Segment] | None = None
     for job in jobs:
-        if job.state is not JobState.RUNNING:
+        if job.state is not JobState.RUNNING or job.late(now) or (job.turned_away and not job.private):
             continue
         first = next((s for s in job.segments if s.state is SegmentState.QUEUED and not s.working), None)
         if first is None:
             continue
-        rank = (sum(s.working for s in job.segments), job.order)
+        share, working = job.share, sum(s.working for s in job.segments)
+        rank = (not share.urgent, fair.rank(share.client), -share.priority, working, job.order)
         if best is None or rank < best:
             best, choice = rank, (job, first)
     return choice
@@ -54,6 +62,12 @@ def next_to_witness(jobs: Iterable[Job]) -> tuple[Job, Segment] | None:
 def retry_after(queued_segments: int, workers: int, mean_witness: int) -> int:
     """Nanoseconds until about half of the queue is worked off: what a refused client is told to wait; 1 s to 60 s."""
     return min(60 * SECOND, max(SECOND, queued_segments * mean_witness // (2 * workers)))
+
+
+def least_time(fastest: Sequence[int], workers: int) -> int:
+    """Nanoseconds that a job takes at the very least: its segments, each as fast as its like ever was (0 where that is
+    not known), on all workers at once with nothing else to do. What comes after the witnesses is taken for nothing."""
+    return max(max(fastest, default=0), sum(fastest) // workers)
 
 
 @dataclass(frozen=True, slots=True)

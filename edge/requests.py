@@ -51,25 +51,39 @@ def job_id(request: job_pb2.SubmitJobRequest, secret: bytes) -> bytes:
     return Digest.of(*parts).raw
 
 
-def plan_job(
-    request: job_pb2.SubmitJobRequest,
-    circuits: Mapping[bytes, CircuitRecord],
-    *,
-    secret: bytes,
-    chunk_wires: int,
-    client: str = "",
-) -> JobPlan:
-    """The job that a request describes. `InvalidInputError` or `RpcError` names what is wrong with it."""
-    name = checked_name(request.name)
-    placement = _placement(request.placement)
+def check_outline(request: job_pb2.SubmitJobRequest) -> None:
+    """What can be checked before any input is looked at: name, placement, deadline, how many segments and links."""
+    checked_name(request.name)
+    _placement(request.placement)
     if not 0 < len(request.segments) <= MAX_SEGMENTS:
         raise InvalidInputError(
             f"a job has 1 to {MAX_SEGMENTS} segments, not {len(request.segments)}", field="segments"
         )
+    if len(request.links) > MAX_LINKS:
+        raise InvalidInputError(f"a job has at most {MAX_LINKS} links, not {len(request.links)}", field="links")
+    if request.deadline_unix_nanos >> 63:
+        raise InvalidInputError("a deadline is a time in nanoseconds since 1970", field="deadline_unix_nanos")
+
+
+def wires_of(request: job_pb2.SubmitJobRequest, circuits: Mapping[bytes, CircuitRecord]) -> int:
+    """Wires of all segments whose circuits are known."""
+    return sum(circuits[s.circuit].wires for s in request.segments if s.circuit in circuits)
+
+
+def plan_job(
+    request: job_pb2.SubmitJobRequest,
+    circuits: Mapping[bytes, CircuitRecord],
+    known_id: bytes,
+    *,
+    chunk_wires: int,
+    client: str = "",
+) -> JobPlan:
+    """The job that a request of that id describes, whose outline was checked. `InvalidInputError` or `RpcError` names
+    what is wrong with it."""
     found = [_segment(i, spec, circuits) for i, spec in enumerate(request.segments)]
     links = _links(request, found)
     segments = tuple(SegmentPlan(c.digest, c.wires) for c in found)
-    return JobPlan(job_id(request, secret), name, placement, segments, links, chunk_wires, client)
+    return JobPlan(known_id, request.name, Placement(request.placement), segments, links, chunk_wires, client)
 
 
 def _placement(value: int) -> Placement:
@@ -128,8 +142,6 @@ def _inputs(where: str, spec: job_pb2.SegmentSpec, circuit: CircuitRecord) -> No
 
 
 def _links(request: job_pb2.SubmitJobRequest, circuits: list[CircuitRecord]) -> tuple[Link, ...]:
-    if len(request.links) > MAX_LINKS:
-        raise InvalidInputError(f"a job has at most {MAX_LINKS} links, not {len(request.links)}", field="links")
     out = []
     for i, link in enumerate(request.links):
         where = f"links[{i}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -30,6 +31,7 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
 
     def __init__(self, core: EdgeCore) -> None:
         self._core = core
+        self._reading = asyncio.Lock()
 
     @unary
     async def StatArtifacts(
@@ -46,27 +48,29 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
     ) -> circuit_pb2.PutArtifactResponse:
         writer: ArtifactWriter | None = None
         try:
-            async for request in requests:
+            with contextlib.ExitStack() as held:
+                async for request in requests:
+                    if writer is None:
+                        if not request.HasField("header"):
+                            raise InvalidInputError("the first message of PutArtifact is the header", field="header")
+                        digest = checked_digest(request.header.digest, "header.digest")
+                        if self._core.artifacts.path(digest) is not None:
+                            return circuit_pb2.PutArtifactResponse(stored=0)
+                        try:
+                            writer = self._core.artifacts.writer(digest, request.header.size)
+                        except InvalidInputError as e:
+                            raise InvalidInputError(str(e), field=f"header.{e.field}") from e
+                        held.enter_context(self._core.admission.upload(current().client, request.header.size))
+                        continue
+                    if not request.HasField("data") or len(request.data) > MAX_PART:
+                        raise InvalidInputError(
+                            f"messages after the header hold up to {MAX_PART} bytes of data", field="data"
+                        )
+                    writer.write(request.data)
                 if writer is None:
-                    if not request.HasField("header"):
-                        raise InvalidInputError("the first message of PutArtifact is the header", field="header")
-                    digest = checked_digest(request.header.digest, "header.digest")
-                    if self._core.artifacts.path(digest) is not None:
-                        return circuit_pb2.PutArtifactResponse(stored=0)
-                    try:
-                        writer = self._core.artifacts.writer(digest, request.header.size)
-                    except InvalidInputError as e:
-                        raise InvalidInputError(str(e), field=f"header.{e.field}") from e
-                    continue
-                if not request.HasField("data") or len(request.data) > MAX_PART:
-                    raise InvalidInputError(
-                        f"messages after the header hold up to {MAX_PART} bytes of data", field="data"
-                    )
-                writer.write(request.data)
-            if writer is None:
-                raise InvalidInputError("PutArtifact without a header", field="header")
-            await asyncio.to_thread(writer.commit)
-            return circuit_pb2.PutArtifactResponse(stored=writer.received)
+                    raise InvalidInputError("PutArtifact without a header", field="header")
+                await asyncio.to_thread(writer.commit)
+                return circuit_pb2.PutArtifactResponse(stored=writer.received)
         except FormatError as e:
             raise rpc_error(Code.DATA_LOSS, str(e), reason="ARTIFACT_ALTERED", field=e.field) from e
         finally:
@@ -86,7 +90,10 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
                 return circuit_pb2.RegisterCircuitResponse(circuit=circuit_message(known))
             self._refuse_if_in_use(record.digest)
         try:
-            facts = await self._core.pool.describe(self._core.files(record))
+            # Whoever has gone meanwhile waits no more: one circuit is read at a time.
+            with self._core.admission.registration(current().client):
+                async with self._reading:
+                    facts = await self._core.pool.describe(self._core.files(record))
         except WorkerDied as e:
             text = "the worker that read the artifacts died; they may be larger than its memory"
             raise rpc_error(Code.RESOURCE_EXHAUSTED, text, reason="WORKER_DIED", field="parts") from e

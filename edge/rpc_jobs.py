@@ -34,7 +34,7 @@ class JobService(job_pb2_grpc.JobServiceServicer):
     async def SubmitJob(self, request: job_pb2.SubmitJobRequest, context: Any) -> job_pb2.SubmitJobResponse:
         if self._core.stopping:
             raise _stopping()
-        job_id, created = await self._core.submit(request, principal.current().client)
+        job_id, created = await self._core.submit(request, principal.current())
         return job_pb2.SubmitJobResponse(job_id=job_id, created=created)
 
     @unary
@@ -57,7 +57,6 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
 
     def __init__(self, core: EdgeCore) -> None:
         self._core = core
-        self._watchers = 0
 
     @unary
     async def GetJob(self, request: job_pb2.GetJobRequest, context: Any) -> job_pb2.GetJobResponse:
@@ -75,11 +74,7 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
     @streaming
     async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
         job = self._core.job(request.job_id, principal.current())
-        if self._watchers >= self._core.config.max_watchers:
-            text = f"{self._watchers} WatchJob streams are open already"
-            raise rpc_error(Code.RESOURCE_EXHAUSTED, text, reason="TOO_MANY_WATCHERS", retry_after=10**9)
-        self._watchers += 1
-        try:
+        with self._core.admission.watcher(principal.current().client):
             while True:
                 ended, revision = job.state is not JobState.RUNNING, job.revision
                 yield job_pb2.WatchJobResponse(job=job_message(job))
@@ -90,8 +85,6 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
                     await self._core.wait_change(job.id)
                 if self._core.stopping:
                     raise _stopping()
-        finally:
-            self._watchers -= 1
 
     async def _gather_changes(self, job: Job) -> None:
         """Waits a moment, longer for larger jobs, but not beyond the job's end."""

@@ -19,13 +19,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from hybrid_prover.admission.fairness import Priority
 from prover_core.errors import FormatError
 
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 4
-"""1 had no public signals, 2 no clients, 3 no word of partials."""
+SCHEMA_VERSION = 5
+"""1 had no public signals, 2 no clients, 3 no word of partials, 4 no priorities and deadlines."""
 _ADDED = {
     1: ("ALTER TABLE segments ADD COLUMN publics BLOB",),
     2: (
@@ -33,6 +34,10 @@ _ADDED = {
         "ALTER TABLE jobs ADD COLUMN clients VARCHAR NOT NULL DEFAULT '[]'",
     ),
     3: ("ALTER TABLE segments ADD COLUMN partials VARCHAR NOT NULL DEFAULT '[[],0]'",),
+    4: (
+        "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 2",
+        "ALTER TABLE jobs ADD COLUMN deadline BIGINT NOT NULL DEFAULT 0",
+    ),
 }
 """What brings each version to the next. Public signals that are missing are made again."""
 
@@ -67,6 +72,8 @@ _jobs = sa.Table(
     sa.Column("failure", sa.LargeBinary),
     sa.Column("client", sa.String, nullable=False),
     sa.Column("clients", sa.String, nullable=False),  # JSON
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("deadline", sa.BigInteger, nullable=False),
 )
 _segments = sa.Table(
     "segments",
@@ -191,7 +198,15 @@ class Spool:
 
     # Jobs
 
-    def add_job(self, plan: JobPlan, inputs: Iterable[bytes], accepted: int) -> None:
+    def add_job(
+        self,
+        plan: JobPlan,
+        inputs: Iterable[bytes],
+        accepted: int,
+        *,
+        priority: Priority = Priority.NORMAL,
+        deadline: int = 0,
+    ) -> None:
         """Keeps a new job with the serialized `SegmentSpec` of every segment."""
         self._connection.execute(
             insert(_jobs).values(
@@ -208,6 +223,8 @@ class Spool:
                 closing=False,
                 client=plan.client,
                 clients=json.dumps([plan.client] if plan.client else []),
+                priority=int(priority),
+                deadline=deadline,
             )
         )
         rows = [
@@ -297,6 +314,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "known_to_cloud": job.known_to_cloud,
         "closing": job.closing,
         "failure": _failure_blob(job.failure),
+        "priority": int(job.priority),
+        "deadline": job.deadline,
     }
 
 
@@ -373,6 +392,8 @@ def _job(row: Any, segments: list[Segment]) -> Job:
         known_to_cloud=row.known_to_cloud,
         closing=row.closing,
         clients=set(json.loads(row.clients)),
+        priority=Priority(row.priority),
+        deadline=row.deadline,
     )
 
 

@@ -12,6 +12,7 @@ import structlog
 from google.rpc import status_pb2
 
 import hybrid_prover
+from hybrid_prover.errors import read_details
 from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
 from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import ENCODING_PACKED, partial_digest
@@ -185,6 +186,8 @@ class Uplink:
                     links=link_messages(job.plan.links),
                     client=job.plan.client,
                     submission=job.accepted,
+                    priority=int(job.priority),  # type: ignore[arg-type]
+                    deadline_unix_nanos=job.deadline,
                 )
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):
@@ -303,12 +306,17 @@ class Uplink:
         )
 
     def _refused(self, refused: uplink_pb2.Refused, now: int) -> None:
-        made = from_status(status_pb2.Status.FromString(refused.error.SerializeToString()))
+        status = status_pb2.Status.FromString(refused.error.SerializeToString())
+        made, told = from_status(status), read_details(status).retry_after
         segment = refused.segment if refused.has_segment else None
         bound = log.bind(job_id=refused.job_id.hex(), segment=segment)
         bound.warning("refused", code=made.code.name, error=made.message, wanted=refused.next_sequence)
-        wait = policy.backoff(4, random.random())
-        self._core.apply(self._core.machine.refused(refused.job_id, segment, refused.next_sequence, made, wait, now))
+        wait = policy.backoff(4, random.random()) if told is None else int(told * (1 + random.random()) * 1e9)
+        self._core.apply(
+            self._core.machine.refused(
+                refused.job_id, segment, refused.next_sequence, made, wait, now, later=told is not None
+            )
+        )
 
     def _partials_refused(self, refused: uplink_pb2.PartialsRefused) -> None:
         log.error(

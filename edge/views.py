@@ -64,6 +64,8 @@ def job_message(job: Job) -> job_pb2.Job:
         accepted_unix_nanos=job.accepted,
         ended_unix_nanos=job.ended,
         revision=job.revision,
+        priority=common_pb2.Priority.Name(int(job.priority)),
+        deadline_unix_nanos=job.deadline,
     )
     if job.split:
         for s, view in zip(job.segments, message.segments, strict=True):

@@ -13,7 +13,7 @@ DOMAIN: Final = "hybrid-prover"
 RESOURCE_EXHAUSTED: Final = 8
 
 
-def refusal(over: Exceeded) -> status_pb2.Status:
+def refusal(over: Exceeded, reason: str = "") -> status_pb2.Status:
     """RESOURCE_EXHAUSTED with ErrorInfo (which limit, how much), QuotaFailure (whose) and, if known, RetryInfo."""
     status = status_pb2.Status(code=RESOURCE_EXHAUSTED, message=over.message)
     metadata = {"limit": over.limit, "used": str(over.used), "most": str(over.most)}
@@ -21,7 +21,9 @@ def refusal(over: Exceeded) -> status_pb2.Status:
         metadata["client"] = over.client
     if over.wanted:
         metadata["wanted"] = str(over.wanted)
-    status.details.add().Pack(error_details_pb2.ErrorInfo(reason=over.reason, domain=DOMAIN, metadata=metadata))
+    status.details.add().Pack(
+        error_details_pb2.ErrorInfo(reason=reason or over.reason, domain=DOMAIN, metadata=metadata)
+    )
     subject = f"client:{over.client}" if over.client else "service"
     violation = error_details_pb2.QuotaFailure.Violation(subject=subject, description=over.message)
     status.details.add().Pack(error_details_pb2.QuotaFailure(violations=[violation]))

@@ -202,9 +202,19 @@ def test_a_table_names_clients_and_leaves_the_rest_as_it_is(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["[default]\njob = 1", "[defaults]\njobs = 1", "[client]\na = 1", '[client."a b"]\njobs = 1', 
-     "[default]\njobs = true", "[default]\njobs = 1.5", "[default]\nweight = 0", "client = 3", "[default", "[default]\njobs = '7'"],
-)  # fmt: skip
+    [
+        "[default]\njob = 1",
+        "[defaults]\njobs = 1",
+        "[client]\na = 1",
+        '[client."a b"]\njobs = 1',
+        "[default]\njobs = true",
+        "[default]\njobs = 1.5",
+        "[default]\nweight = 0",
+        "client = 3",
+        "[default",
+        "[default]\njobs = '7'",
+    ],
+)
 def test_a_wrong_table_is_refused_by_name(text: str) -> None:
     with pytest.raises(FormatError) as e:
         read_table(text)

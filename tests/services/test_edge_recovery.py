@@ -288,8 +288,13 @@ def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified
     spool = Spool(tmp_path)
     spool.add_job(plan, [b"inputs"], 1)
     spool.save_segment(segment_row(plan.job_id, proved))
-    newer = ("segments DROP COLUMN publics", "jobs DROP COLUMN client", "jobs DROP COLUMN clients")
-    for column in (*newer, "segments DROP COLUMN partials"):
+    newer = (
+        "jobs DROP COLUMN client",
+        "jobs DROP COLUMN clients",
+        "jobs DROP COLUMN priority",
+        "jobs DROP COLUMN deadline",
+    )
+    for column in (*newer, "segments DROP COLUMN publics", "segments DROP COLUMN partials"):
         spool._connection.exec_driver_sql(f"ALTER TABLE {column}")
     spool._connection.exec_driver_sql("UPDATE meta SET value = x'01000000' WHERE key = 'schema'")
     spool.commit()
