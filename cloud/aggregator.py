@@ -87,6 +87,7 @@ class Aggregator(Runtime):
             max_open=config.max_open_segments,
             local=not config.remote_workers_only,
             lease_nanos=lease_nanos,
+            seeds=self.recorder.seeds,
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
@@ -269,6 +270,10 @@ class Aggregator(Runtime):
         """The newest jobs first, of all or of one client, each as live as it is."""
         stored = await self._in_store(lambda: self._store.newest(limit, client))
         return [self.machine.jobs.get(job.job_id, job) for job in stored]
+
+    async def records(self, job_id: bytes) -> tuple[dict[int, bytes], list[bytes]]:
+        """The signed records of a job's leaf proofs, by segment, and of their batches."""
+        return await self._in_store(lambda: self._store.records(job_id))
 
     async def watch(self, job_id: bytes) -> AsyncIterator[job_pb2.Job]:
         """The job as it is, then after every change (changes close together are told as one), until it ends.
