@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -47,9 +48,10 @@ class Pool {
     {
       std::lock_guard lock(mutex_);
       jobs_.push_back(&job);
-      while (workers_ < std::min(job.helpers_wanted, max_workers)) {
-        std::thread([this] { serve(); }).detach();
-        workers_++;
+      try {
+        for (; workers_ < std::min(job.helpers_wanted, max_workers); workers_++) std::thread([this] { serve(); }).detach();
+      } catch (const std::system_error&) {
+        // no more threads are to be had: those there are, and the caller, do the work
       }
     }
     wake_.notify_all();

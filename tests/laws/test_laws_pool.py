@@ -129,3 +129,20 @@ def test_wrong_buffers_are_refused() -> None:
             _native.ntt(source, out, False, 1, False)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="points"):
         _native.g1_valid(good, np.zeros(4, dtype=np.bool_), 1)
+
+
+def test_where_no_thread_can_be_had_the_caller_does_the_work() -> None:
+    code = """
+import resource
+import numpy as np
+from prover_core.native import CpuBackend
+from prover_core.types import FrMontVector
+v = FrMontVector(np.ones((1 << 16, 4), dtype=np.uint64))
+out = CpuBackend(1).fr_mul(v, v)
+with open("/proc/self/statm") as f:
+    used = int(f.read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (6 << 20), resource.RLIM_INFINITY))  # less than a thread's stack
+assert (CpuBackend(4).fr_mul(v, v).limbs == out.limbs).all()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -72,7 +72,7 @@ class BlockPool {
     size_t bytes, touched;
   };
   using Regions = std::map<std::uintptr_t, Region>;
-  static constexpr size_t segment = size_t(256) << 20;
+  static constexpr size_t segment = size_t(128) << 20;
 
   std::mutex mutex_;
   Regions free_;
