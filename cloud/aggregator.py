@@ -17,6 +17,8 @@ from prover_core.types import Digest
 
 from . import messages as m
 from . import store as db
+from .assembler import Assembler
+from .assemblies import Assemblies
 from .batcher import Batcher
 from .chunklog import ChunkLogs, Recovered, log_path, partial_origins, recover
 from .config import CloudConfig
@@ -54,6 +56,7 @@ class Aggregator(Runtime):
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
+        self.assemblies = Assemblies(self)
         self._beginning = asyncio.Lock()
         self.observer = CloudObserver(
             CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device, config.tls
@@ -91,6 +94,16 @@ class Aggregator(Runtime):
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
+        self._assembler = Assembler(
+            self.keys,
+            self.wraps,
+            self.backend,
+            idle=lambda: not (load := self.load()).running and not load.waiting,
+            on_moved=self._assembly_moved,
+            on_made=self._assembly_made,
+            on_broken=self._assembly_broken,
+        )
+        self.machine.shelf = await asyncio.to_thread(self.wraps.shelf)
         await asyncio.to_thread(self.artifacts.sweep)
         for circuit in await self._in_store(self._store.circuits):
             self._know(circuit)
@@ -103,6 +116,7 @@ class Aggregator(Runtime):
                 await asyncio.to_thread(self._recover, job)
                 log.info("job_resumed", job_id=job.job_id.hex(), segments=len(job.segments))
             self._apply(self.machine.restore(job))
+        await self.assemblies.resume()
         self._tick()
         self.observer.metrics.start(config.metrics_host, config.metrics_port)
         log.info("cloud_started", backend=self.backend.name, device=self.backend.device, reason=self.backend_reason)
@@ -125,6 +139,7 @@ class Aggregator(Runtime):
         """Ends the threads and closes the store; what is unfinished resumes at the next start."""
         self._ticker.cancel()
         await self.dispatcher.close()
+        await asyncio.to_thread(self._assembler.close)
         await asyncio.to_thread(self._logs.close)
         await self._batcher.close()
         while self._tasks:
@@ -154,6 +169,8 @@ class Aggregator(Runtime):
                 return
         if request.HasField("open_job"):
             await self._ensure(request.open_job.job_id)
+            if request.open_job.HasField("assembly"):
+                self.machine.shelf = await asyncio.to_thread(self.wraps.shelf)
             if self.machine.goes_again(request.open_job):
                 await self._begin_again(request.open_job.job_id, request.open_job.submission)
         self._post(m.Received(link.connection, request, link.edge))
@@ -302,6 +319,11 @@ class Aggregator(Runtime):
     def load(self) -> Load:
         """How much the provers have to do."""
         return self.dispatcher.executor.load()
+
+    @property
+    def assemblies_waiting(self) -> int:
+        """Assemblies with all their leaf proofs that are not done."""
+        return self._assembler.waiting
 
     @property
     def batch_waiting(self) -> int:

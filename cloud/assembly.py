@@ -147,7 +147,7 @@ def plan(members: Sequence[Member], chain: Chain | None, shelf: Shelf, where: st
                 f"this cloud has no wrap key for {describe(wrap)}",
                 reason="WRAP_KEY_MISSING",
                 field=where,
-                **shape_of(wrap),
+                shape=describe(wrap),
             )
     return Work(tuple(members), tree)
 
@@ -157,13 +157,6 @@ def describe(wrap: Wrap) -> str:
     shape, chain = wrap.shape, wrap.chain
     links = "" if chain is None else f", chained {chain.out}:{chain.into}"
     return f"{shape.leaves} leaves of {shape.publics} public signals (chunk {shape.chunk}){links}"
-
-
-def shape_of(wrap: Wrap) -> dict[str, str]:
-    """A wrap key as an error's metadata."""
-    found = {"leaves": wrap.shape.leaves, "publics": wrap.shape.publics, "chunk": wrap.shape.chunk}
-    links = {} if wrap.chain is None else {"chain": f"{wrap.chain.out}:{wrap.chain.into}"}
-    return {**{name: str(value) for name, value in found.items()}, **links}
 
 
 def broken_chain(

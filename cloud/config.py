@@ -79,6 +79,13 @@ class CloudConfig:
     """A batch of leaf proofs is verified as soon as it has this many."""
     batch_age_ms: int = 1000
     """A batch is verified at most this many milliseconds after its first proof; sooner when its job is complete."""
+    wrap_keys: Path | None = None
+    """Folder of the wrap keys that assemblies need, one a shape (docs/assembly.md); `wrap-keys` in `data_dir` if not
+    given."""
+    make_wrap_keys: bool = False
+    """Make a wrap key that is missing, by a development setup: whoever runs the cloud could then forge assemblies."""
+    assembly_leaves: int = 64
+    """Leaf proofs in one assembly at most; more become a tree. Decides which shapes, hence wrap keys, are used."""
     drain_grace_seconds: float = 20.0
     """On shutdown, how long running proofs may take to finish; what remains resumes at the next start."""
     retry_after_ms: int = 1000
@@ -101,7 +108,7 @@ class CloudConfig:
         for name in (
             "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
             "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
-            "retry_budget", "poison_losses", "lease_seconds", "artifact_cache_bytes",
+            "assembly_leaves", "retry_budget", "poison_losses", "lease_seconds", "artifact_cache_bytes",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1", field=name)

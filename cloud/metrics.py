@@ -19,6 +19,7 @@ GAUGES: Final = (
     Sampled("provers", "Segments that can be worked at side by side."),
     Sampled("workers_connected", "Workers that prove, the cloud's own one included.", ("kind",)),
     Sampled("batch_waiting", "Leaf proofs waiting for their batch, or being verified."),
+    Sampled("assemblies_waiting", "Assemblies with all their leaf proofs that are not proved."),
     Sampled("sessions", "Sessions of edges by whether they are connected.", ("connected",)),
     Sampled("credit_outstanding_bytes", "Payload bytes that edges may send and have not sent."),
     Sampled("ingest_bytes", "Payload bytes received and not yet durable."),
@@ -49,6 +50,7 @@ class CloudMetrics(DaemonMetrics):
 
         self.chunks = counter("chunks", "Chunks received: accepted, duplicate, refused, or dropped behind a gap.",
                               "outcome")  # fmt: skip
+        self.admission_refusals = counter("admission_refusals", "Calls that were not taken, by limit.", "reason")
         self.refusals = counter("refusals", "Messages of edges that were not taken, by reason.", "reason")
         self.messages = counter("messages", "Messages of edges by kind.", "kind")
         self.received_bytes = counter("received_bytes", "Bytes of the uplink's messages received.")
@@ -66,6 +68,10 @@ class CloudMetrics(DaemonMetrics):
         self.batches = counter("batches", "Batches of leaf proofs verified, by what closed them.", "cause")
         self.batch_size = self.histogram("batch_size", "Leaf proofs in a batch.", buckets=SIZES)
         self.bad_proofs = counter("bad_proofs", "Leaf proofs that failed their batch.")
+
+        self.assemblies_ended = counter("assemblies_ended", "Assemblies ended, by state and by the gRPC code of the "
+                                        "reason.", "state", "code")  # fmt: skip
+        self.assembled_leaves = counter("assembled_leaves", "Leaf proofs in assemblies that were proved.")
 
         self.worker_losses = counter("worker_losses", "Workers lost in the middle of a task.")
         self.failed_attempts = counter("failed_attempts", "Attempts at a segment that ended without a proof: failed, "

@@ -20,9 +20,12 @@ from hybrid_prover.telemetry.certificates import Expiries
 from hybrid_prover.telemetry.sizes import request_bytes
 from hybrid_prover.telemetry.spans import Piece, SpanSink, job_span, segment_spans, trace_hex
 from hybrid_prover.telemetry.stages import KINDS, Kind, RecentRate
-from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
+from hybrid_prover.v1 import assembly_pb2, common_pb2, job_pb2, uplink_pb2
 
 from . import messages as m
+from .assembly import DONE as ASSEMBLY_DONE
+from .assembly import RUNNING as ASSEMBLY_RUNNING
+from .assembly import Assembly
 from .attempts import QUARANTINE_REASON, Attempt, Outcome
 from .errors import INTERNAL
 from .leases import LOCAL
@@ -52,6 +55,11 @@ def segment_label(state: int) -> str:
 def job_label(state: int) -> str:
     """A job's state as a label."""
     return job_pb2.JobState.Name(state).removeprefix("JOB_STATE_").lower()
+
+
+def assembly_label(state: int) -> str:
+    """An assembly's state as a label."""
+    return assembly_pb2.AssemblyState.Name(state).removeprefix("ASSEMBLY_STATE_").lower()
 
 
 class CloudObserver:
@@ -101,6 +109,9 @@ class CloudObserver:
                 case m.SaveState():
                     if instruction.job.state != RUNNING and instruction.job.ended_nanos == now:
                         self._job(instruction.job)
+                case m.SaveAssembly():
+                    if instruction.assembly.state != ASSEMBLY_RUNNING and instruction.assembly.ended_nanos == now:
+                        self._assembly(instruction.assembly)
                 case m.SaveDistrust():
                     self._distrusted(instruction.record)
                 case _:
@@ -222,7 +233,9 @@ class CloudObserver:
             error = job.error.message if job.error is not None else ""
             count, start, end = len(job.segments), job.accepted_nanos, job.ended_nanos
             self.spans.put([job_span("cloud", job.job_id, placement, state, count, start, end, error)])
-        stages = stage_milliseconds((t.phase, t.duration_nanos) for s in job.segments for t in s.timings)
+        measured = [t for s in job.segments for t in s.timings]
+        measured += job.assembly.timings if job.assembly is not None else []
+        stages = stage_milliseconds((t.phase, t.duration_nanos) for t in measured)
         tell = log.info if job.error is None else log.warning
         tell(
             "job_ended",
@@ -238,6 +251,29 @@ class CloudObserver:
             stages_ms=stages,
             code=code,
             error=job.error.message if job.error is not None else "",
+        )
+
+    def _assembly(self, assembly: Assembly) -> None:
+        state = assembly_label(assembly.state)
+        code = code_name(assembly.error.code) if assembly.error is not None else "OK"
+        self.metrics.assemblies_ended.labels(state, code).inc()
+        self.metrics.assembled_leaves.inc(assembly.leaves if assembly.state == ASSEMBLY_DONE else 0)
+        trace = trace_hex(assembly.owner or assembly.assembly_id)
+        for timing in assembly.timings:
+            self.metrics.stage(timing.phase, timing.duration_nanos / 1e9, "assembly", self._backend, trace)
+        tell = log.info if assembly.error is None else log.warning
+        tell(
+            "assembly_ended",
+            assembly_id=assembly.assembly_id.hex(),
+            job_id=assembly.owner.hex(),
+            state=state,
+            jobs=len(assembly.job_ids),
+            leaves=assembly.leaves,
+            assemblies=assembly.nodes,
+            seconds=round((assembly.ended_nanos - assembly.accepted_nanos) / 1e9, 3),
+            stages_ms=stage_milliseconds((t.phase, t.duration_nanos) for t in assembly.timings),
+            code=code,
+            error=assembly.error.message if assembly.error is not None else "",
         )
 
     def batch(self, cause: str, size: int, failed: int) -> None:

@@ -7,9 +7,10 @@ writes are on disk; the store's single thread keeps the order between lists. The
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -19,13 +20,14 @@ import structlog
 from google.rpc import status_pb2
 
 from hybrid_prover.provenance import LeafFacts
-from hybrid_prover.v1 import circuit_pb2, common_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
 from prover_core.artifacts import open_artifacts
 from prover_core.backend import Backend, select
 from prover_core.errors import InvalidInputError
 
 from . import messages as m
 from . import store as db
+from .assembler import Assembler
 from .attempts import Attempt
 from .batcher import Batcher, Outcome
 from .chunklog import ChunkLogs
@@ -40,6 +42,7 @@ from .model import VERIFIED, Maker, Segment, SegmentKey
 from .observer import CloudObserver
 from .records import Recorder
 from .sessions import Sessions
+from .wrapkeys import WrapStock
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +58,7 @@ class Runtime:
     _store: db.Store
     _logs: ChunkLogs
     _batcher: Batcher
+    _assembler: Assembler
 
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
@@ -78,6 +82,12 @@ class Runtime:
             backlog_bytes=config.backlog_bytes,
             retry_budget=config.retry_budget,
             idle_nanos=int(config.idle_job_hours * 3600e9),
+        )
+        self.wraps = WrapStock(
+            config.wrap_keys or config.data_dir / "wrap-keys",
+            self.backend,
+            makes=config.make_wrap_keys,
+            places=config.assembly_leaves,
         )
         self.started_nanos = time.time_ns()
         self.failed: asyncio.Future[None] | None = None
@@ -147,6 +157,14 @@ class Runtime:
                 self._batcher.add(instruction.key, instruction.circuit, instruction.leaf)
             case m.LeavesComplete():
                 self._batcher.complete(instruction.job_id)
+            case m.Assemble():
+                assert instruction.assembly.work is not None
+                known = instruction.assembly.assembly_id
+                self._assembler.put(
+                    known, instruction.assembly.work, instruction.leaves, complete=instruction.complete
+                )
+            case m.StopAssembly():
+                self._assembler.stop(instruction.assembly_id)
             case m.Changed():
                 for event in self._watchers.get(instruction.job_id, ()):
                     event.set()
@@ -163,6 +181,17 @@ class Runtime:
             RESOURCE_EXHAUSTED, f"segments[{key[1]}]: the cloud cannot store its chunks", reason="STORAGE_FAILED"
         )
         self._post_soon(m.SegmentBroken(key, status))
+
+    def _assembly_moved(self, assembly_id: bytes, committed: int, proved: int, timings: Timings) -> None:
+        self._post_soon(m.AssemblyMoved(assembly_id, committed, proved, timings))
+
+    def _assembly_made(
+        self, assembly_id: bytes, result: assembly_pb2.AssemblyResult, timings: Timings
+    ) -> None:
+        self._post_soon(m.AssemblyMade(assembly_id, result, timings))
+
+    def _assembly_broken(self, assembly_id: bytes, error: status_pb2.Status, timings: Timings) -> None:
+        self._post_soon(m.AssemblyBroken(assembly_id, error, timings))
 
     # What the dispatcher says of tasks (`dispatch.Owner`).
 
@@ -209,6 +238,31 @@ class Runtime:
         await self._in_store(lambda: self._store.write([db.batch_write(outcome.record), self.recorder.batch(outcome)]))
         self.observer.batch(outcome.record.cause, len(outcome.record.members), outcome.record.failed)
         self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing, outcome.waits))
+
+    # For services.
+
+    async def posted(self, event: m.Event) -> None:
+        """Tells the machine; returns when what it saves of that is durable."""
+        self._post(event)
+        await asyncio.sleep(0)
+        await self._in_store(lambda: None)
+
+    async def in_store(self, call: Callable[[db.Store], T]) -> T:
+        """One call of the store, after all that has been written so far."""
+        return await self._in_store(lambda: call(self._store))
+
+    @contextlib.contextmanager
+    def watching(self, known: bytes) -> Iterator[asyncio.Event]:
+        """Is set whenever the job or assembly with this id has changed."""
+        changed = asyncio.Event()
+        watchers = self._watchers.setdefault(known, set())
+        watchers.add(changed)
+        try:
+            yield changed
+        finally:
+            watchers.discard(changed)
+            if not watchers:
+                self._watchers.pop(known, None)
 
     # Helpers.
 
@@ -264,6 +318,8 @@ def _writes(instruction: m.Instruction) -> list[db.Write]:
             return [db.state_write(instruction.job)]
         case m.SaveAttempt():
             return [db.attempt_write(instruction.job, instruction.segment)]
+        case m.SaveAssembly():
+            return [db.assembly_write(instruction.assembly)]
         case m.SaveDistrust():
             return [db.distrust_write(instruction.record)]
         case _:

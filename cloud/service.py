@@ -21,6 +21,8 @@ from grpc_reflection.v1alpha import reflection
 
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.v1 import (
+    assembly_pb2,
+    assembly_pb2_grpc,
     circuit_pb2,
     circuit_pb2_grpc,
     job_pb2,
@@ -39,6 +41,7 @@ from hybrid_prover.v1 import (
 
 from .aggregator import Aggregator
 from .config import CloudConfig
+from .rpc.assemblies import AssemblyRpc
 from .rpc.circuits import Circuits
 from .rpc.control import JobControl
 from .rpc.jobs import Jobs
@@ -54,6 +57,7 @@ log = structlog.get_logger(__name__)
 SERVICES = (
     uplink_pb2.DESCRIPTOR.services_by_name["UplinkService"].full_name,
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
+    assembly_pb2.DESCRIPTOR.services_by_name["AssemblyService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     records_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name,
@@ -102,6 +106,7 @@ class CloudServer:
         )
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(Circuits(self.aggregator), server)
+        assembly_pb2_grpc.add_AssemblyServiceServicer_to_server(AssemblyRpc(self.aggregator), server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(Jobs(self.aggregator), server)
         job_pb2_grpc.add_JobServiceServicer_to_server(JobControl(self.aggregator), server)
         worker_pb2_grpc.add_WorkerServiceServicer_to_server(Workers(self.aggregator), server)

@@ -45,6 +45,7 @@ def samples(cloud: Aggregator) -> Samples:
         "provers": sum(w.slots for w in workers if w.connected),
         "workers_connected": {("local",): kinds[False], ("remote",): kinds[True]},
         "batch_waiting": cloud.batch_waiting,
+        "assemblies_waiting": cloud.assemblies_waiting,
         "sessions": {("yes",): connected, ("no",): len(sessions) - connected},
         "credit_outstanding_bytes": sum(s.outstanding for s in sessions if s.connection is not None),
         "ingest_bytes": sum(s.in_flight for s in sessions),

@@ -1,7 +1,8 @@
 """Assemblies of proofs that lie in files: which leaves there are, which shape holds them, what a verifier needs.
 
 An assembly's folder holds proof.json, public.json and verification_key.json, as snarkjs reads them, and publics.json:
-the shape, the chain if there is one, and each leaf's name and public signals, in order. See docs/assembly.md.
+the shape, the chain if there is one, and each leaf's name and public signals, in order; for a leaf that is an assembly
+the same of its own leaves instead. See docs/assembly.md.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -19,7 +20,6 @@ from prover_core.backend import Backend
 from prover_core.errors import FormatError, InvalidInputError, VerificationError
 from prover_core.formats.snarkjs_json import (
     public_json,
-    read_json,
     read_proof,
     read_public,
     write_proof,
@@ -27,6 +27,7 @@ from prover_core.formats.snarkjs_json import (
     write_verification_key,
 )
 from prover_core.groth16 import Proof, VerificationKey, verify, verify_batch
+from prover_core.types import Digest
 
 from .names import PROOF, PUBLICS, VKEY
 
@@ -59,6 +60,19 @@ class AssembledLeaves:
     chain: Chain | None
     names: tuple[str, ...]
     publics: tuple[tuple[int, ...], ...]
+    """Of each leaf; empty for one that is in `inner`."""
+    inner: Mapping[int, AssembledLeaves] = field(default_factory=dict)
+    """What those leaves say that are assemblies, by position."""
+    key: Digest | None = None
+    """Of the leaves' verification key; None where only one is in question."""
+
+    def bottom(self) -> Iterator[str]:
+        """The names of all leaves that are no assemblies, in order."""
+        for i, name in enumerate(self.names):
+            if i in self.inner:
+                yield from self.inner[i].bottom()
+            else:
+                yield name
 
     @classmethod
     def of(cls, key: WrapKey, leaves: Sequence[Leaf]) -> Self:
@@ -135,45 +149,27 @@ def write_assembly(folder: Path, done: AssemblyProof, wrap_vk: VerificationKey, 
     write_proof(folder / PROOF, done.proof)
     write_public(folder / PUBLICS, done.publics)
     write_verification_key(folder / VKEY, wrap_vk)
+    (folder / STATEMENT).write_text(json.dumps(statement_json(statement), indent=1) + "\n", encoding="utf-8")
+
+
+def statement_json(statement: AssembledLeaves) -> dict[str, object]:
+    """publics.json, as `hybrid_prover.statement.read_statement` takes it."""
     shape, chain = statement.shape, statement.chain
-    rows = zip(statement.names, statement.publics, strict=True)
-    data = {
+    leaves: list[dict[str, object]] = []
+    for i, (name, publics) in enumerate(zip(statement.names, statement.publics, strict=True)):
+        inner = statement.inner.get(i)
+        leaves.append(
+            {
+                "name": name,
+                **({"publics": public_json(publics)} if inner is None else {"assembly": statement_json(inner)}),
+            }
+        )
+    return {
         "shape": {"leaves": shape.leaves, "publics": shape.publics, "chunk": shape.chunk},
         "chain": None if chain is None else {"out": chain.out, "into": chain.into},
-        "leaves": [{"name": name, "publics": public_json(publics)} for name, publics in rows],
+        **({} if statement.key is None else {"key": str(statement.key)}),
+        "leaves": leaves,
     }
-    (folder / STATEMENT).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-
-
-def read_statement(path: Path) -> AssembledLeaves:
-    """publics.json. `FormatError` (field = the JSON path) for anything that `write_assembly` does not write."""
-    data = read_json(path, "publics")
-    shape = _counts(data, "shape", ("leaves", "publics", "chunk"))
-    chain = None
-    if isinstance(data, dict) and data.get("chain") is not None:
-        chain = Chain(*_counts(data, "chain", ("out", "into")))
-    rows = data.get("leaves") if isinstance(data, dict) else None
-    if not isinstance(rows, list):
-        raise FormatError("the leaves are not a list", field="leaves")
-    names, publics = [], []
-    for i, row in enumerate(rows):
-        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
-            raise FormatError(f"leaves[{i}] has no name", field=f"leaves[{i}]")
-        try:
-            publics.append(tuple(read_public(json.dumps(row.get("publics")).encode())))
-        except FormatError as e:
-            raise FormatError(f"leaves[{i}]: {e}", field=f"leaves[{i}].publics") from e
-        names.append(row["name"])
-    return AssembledLeaves(Shape(*shape), chain, tuple(names), tuple(publics))
-
-
-def _counts(data: object, name: str, fields: Sequence[str]) -> list[int]:
-    given = data.get(name) if isinstance(data, dict) else None
-    found = [given.get(field) for field in fields] if isinstance(given, dict) else []
-    counts = [n for n in found if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 1 << 16]
-    if len(counts) != len(fields):
-        raise FormatError(f"{name} is not an object of {', '.join(fields)}", field=name)
-    return counts
 
 
 def check_assembly(

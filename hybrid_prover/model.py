@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from prover_core.groth16.keys import Proof
     from prover_core.witness.program import Inputs
 
+    from .assemblymodel import Assemble, AssemblyResult, AssemblyStatus
+
 
 class Placement(enum.IntEnum):
     """Where the work of a job is done, and so what leaves the edge."""
@@ -167,6 +169,8 @@ class Job:
     ended: float | None
     revision: int
     problem: Problem | None = None
+    assembly: AssemblyStatus | None = None
+    """None unless one was asked for."""
 
     def count(self, *states: SegmentState) -> int:
         """How many segments are in one of these states."""
@@ -184,10 +188,11 @@ class LeafProof:
 
 @dataclass(frozen=True, slots=True)
 class JobResult:
-    """What a finished job leaves: one leaf proof a segment, in order."""
+    """What a finished job leaves: one leaf proof a segment, in order, and their assembly, if one was asked for."""
 
     job_id: Digest
     leaves: tuple[LeafProof, ...]
+    assembly: AssemblyResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,3 +215,4 @@ class JobSpec:
     placement: Placement
     links: Sequence[Link] = field(default=())
     name: str = ""
+    assemble: Assemble | None = None

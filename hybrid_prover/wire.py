@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from google.rpc import status_pb2
 
-from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, records_pb2, trust_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2, job_pb2, records_pb2, trust_pb2
 from prover_core.errors import InvalidInputError
 from prover_core.groth16.keys import Proof
 from prover_core.types import Digest, FrVector, R
 from prover_core.witness.program import Inputs, flatten_input
 
+from .assemblymodel import Assemble, AssemblySegment, AssemblyState, AssemblyStatus
 from .errors import code_name, read_details
 from .model import (
     CircuitInfo,
@@ -92,9 +93,12 @@ def spec_to_wire(spec: JobSpec) -> job_pb2.SubmitJobRequest:
         )
         for link in spec.links
     ]
-    return job_pb2.SubmitJobRequest(
+    request = job_pb2.SubmitJobRequest(
         name=spec.name, placement=f"PLACEMENT_{spec.placement.name}", segments=segments, links=links
     )
+    if spec.assemble is not None:
+        request.assembly.CopyFrom(assemble_to_wire(spec.assemble))
+    return request
 
 
 def problem_from_wire(status: status_pb2.Status) -> Problem:
@@ -142,6 +146,37 @@ def _partials(message: job_pb2.PartialUse) -> PartialUse:
     return PartialUse(message.chunks, message.partials, message.late, message.wrong)
 
 
+def assemble_to_wire(wish: Assemble) -> assembly_pb2.AssemblyOptions:
+    """That an assembly is wanted, and its chain; `InvalidInputError` if that names no positions."""
+    options = assembly_pb2.AssemblyOptions()
+    if wish.chain is not None:
+        out, into = wish.chain
+        if not (0 <= out < 1 << 32 and 0 <= into < 1 << 32):
+            raise InvalidInputError("a chain is two positions counted from 0", field="assemble.chain")
+        options.chain.CopyFrom(assembly_pb2.AssemblyChain(out=out, into=into))
+    return options
+
+
+def assembly_from_wire(message: assembly_pb2.Assembly) -> AssemblyStatus:
+    """One assembly as it stands."""
+    error = status_pb2.Status.FromString(message.error.SerializeToString()) if message.HasField("error") else None
+    return AssemblyStatus(
+        id=Digest(message.assembly_id),
+        jobs=tuple(Digest(raw) for raw in message.job_ids),
+        state=AssemblyState(message.state),
+        leaves=message.leaves,
+        committed=message.committed,
+        nodes=message.nodes,
+        nodes_proved=message.nodes_proved,
+        left_out=tuple(AssemblySegment(s.job, s.segment) for s in message.left_out),
+        timings=tuple(PhaseTiming(t.phase, t.start_unix_nanos / 1e9, t.duration_nanos / 1e9) for t in message.timings),
+        accepted=message.accepted_unix_nanos / 1e9,
+        ended=message.ended_unix_nanos / 1e9 if message.ended_unix_nanos else None,
+        revision=message.revision,
+        problem=problem_from_wire(error) if error is not None else None,
+    )
+
+
 def job_from_wire(message: job_pb2.Job) -> Job:
     """One job as it stands."""
     return Job(
@@ -155,6 +190,7 @@ def job_from_wire(message: job_pb2.Job) -> Job:
         ended=message.ended_unix_nanos / 1e9 if message.ended_unix_nanos else None,
         revision=message.revision,
         problem=problem_from_wire(message.error) if message.HasField("error") else None,
+        assembly=assembly_from_wire(message.assembly) if message.HasField("assembly") else None,
     )
 
 

@@ -81,6 +81,7 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
         return job_pb2.GetResultResponse(
             proofs=[s.leaf for s in job.segments if s.leaf is not None],
             circuits=[s.circuit.digest for s in job.segments],
+            assembly=job.assembly.result if job.assembly is not None else None,
         )
 
     async def _job(self, job_id: bytes) -> Job:

@@ -16,10 +16,10 @@ from hybrid_prover.assembly import (
     check_leaves,
     parse_chain,
     read_leaves,
-    read_statement,
     wrap_keys_folder,
     write_assembly,
 )
+from hybrid_prover.statement import check_statement, read_statement
 from prover_core.assembly import Chain, Shape, WrapKey, WrapKeys, standard_shape
 from prover_core.assembly import assemble as make_assembly
 from prover_core.backend import Backend, select
@@ -147,23 +147,24 @@ def wrap_key(folder: Path, shape: Shape, chain: Chain | None, backend: Backend, 
 
 def verify_assembly(
     *,
-    vkey: Path,
+    vkey: list[Path],
     wrap_vkey: Path,
     proof: Path,
     publics: Annotated[Path, Parameter(name=["--publics", "--leaves"])],
     public: Path | None = None,
+    inner_wrap_vkey: list[Path] | None = None,
     backend: BackendName | None = None,
     json: bool = False,
 ) -> int:
     """Check an assembly against its leaves' key and public signals. Exit code 1 if it does not hold.
 
-    The assembly's public inputs are computed here from --vkey and --publics. Take --wrap-vkey from where you trust it:
-    whoever chooses that key can make any assembly hold.
+    The assembly's public inputs are computed here from --vkey and --publics, level by level where it is one of
+    assemblies. Take --wrap-vkey from where you trust it: whoever chooses that key can make any assembly hold.
 
     Parameters
     ----------
     vkey
-        The leaves' verification_key.json.
+        The leaves' verification_key.json; given several times for leaves of several circuits.
     wrap_vkey
         The wrap's verification_key.json, as `assemble` writes it.
     proof
@@ -172,6 +173,8 @@ def verify_assembly(
         publics.json, as `assemble` writes it.
     public
         The assembly's public.json, if it is to be compared with what follows from the leaves.
+    inner_wrap_vkey
+        The wraps' keys of inner assemblies, where they are not --wrap-vkey.
     backend
         Use this backend instead of the best one.
     json
@@ -180,18 +183,20 @@ def verify_assembly(
     output = Output(json)
     statement = read_statement(publics)
     try:
-        expected = check_assembly(
-            read_verification_key(vkey),
-            read_verification_key(wrap_vkey),
-            read_proof(proof),
+        expected = check_statement(
             statement,
+            read_proof(proof),
+            read_verification_key(wrap_vkey),
             select(prefer=backend, threads=1).backend,
-            None if public is None else read_public(public),
+            keys=[read_verification_key(path) for path in vkey],
+            inner=[read_verification_key(path) for path in inner_wrap_vkey or ()],
+            publics=None if public is None else read_public(public),
         )
     except VerificationError as e:
         output.result({"verified": False, "reason": str(e)})
         raise
-    output.say(f"the assembly of {len(statement.names)} leaves verifies")
+    names = list(statement.bottom())
+    output.say(f"the assembly of {len(names)} leaves verifies")
     signals = [str(x) for x in expected]
-    output.result({"verified": True, "reason": "", "leaves": list(statement.names), "publics": signals})
+    output.result({"verified": True, "reason": "", "leaves": names, "publics": signals})
     return 0

@@ -30,10 +30,14 @@ KINDS: Final[Mapping[str, Kind]] = {
     "finish": Kind.COMPUTE,
     "batch": Kind.WAIT,
     "verify": Kind.COMPUTE,
+    "assembly_queue": Kind.WAIT,
+    "commit": Kind.COMPUTE,
+    "stage1": Kind.COMPUTE,
+    "wrap": Kind.COMPUTE,
 }
-"""Every stage that is known, in the order of a segment's life; a stage not listed counts as work."""
+"""Every stage that is known, in the order of a segment's life, then of its job's assembly; others count as work."""
 
-SUMMED: Final = frozenset({"partials", "queue", "accumulate"})
+SUMMED: Final = frozenset({"partials", "queue", "accumulate", "commit", "stage1", "wrap"})
 """Stages whose duration is the sum of intervals with other stages between them."""
 
 WINDOW_SECONDS: Final = 600.0

@@ -16,7 +16,7 @@ from toolchain import CACHE
 
 from examples.rollup.chain import Leaf, check_chain
 from examples.rollup.encoding import claim_from_json
-from hybrid_prover.assembly import read_statement
+from hybrid_prover.statement import read_statement
 from prover_core.assembly import assembly_publics, verify_assembly
 from prover_core.backend import Backend
 from prover_core.errors import VerificationError

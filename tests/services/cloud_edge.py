@@ -117,7 +117,7 @@ class Edge:
 
     async def until(self, wanted: Callable[[uplink_pb2.UplinkResponse], bool]) -> uplink_pb2.UplinkResponse:
         """Reads until a message is the wanted one; everything read is kept in `heard`."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 response = await self.call.read()
                 assert response is not grpc.aio.EOF, await self.call.details()
@@ -127,7 +127,7 @@ class Edge:
 
     async def over(self) -> grpc.StatusCode:
         """Reads the rest into `heard`; the code the stream ends with."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             try:
                 while (response := await self.call.read()) is not grpc.aio.EOF:
                     self.heard.append(response)

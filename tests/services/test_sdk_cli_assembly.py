@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from toolchain import CACHE
 
-from hybrid_prover.assembly import parse_chain, read_leaves, read_statement, wrap_keys_folder
+from hybrid_prover.assembly import parse_chain, read_leaves, wrap_keys_folder
 from hybrid_prover.cli.main import FAILED, OK, run
+from hybrid_prover.statement import read_statement
 from prover_core.assembly import Chain, Shape, standard_shape
 from prover_core.circuit import Circuit, compile_circuit
 from prover_core.errors import FormatError, InvalidInputError

@@ -1,0 +1,96 @@
+"""AssemblyService: one proof over the leaf proofs of several jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import grpc
+
+from hybrid_prover.security.principal import current
+from hybrid_prover.v1 import assembly_pb2, assembly_pb2_grpc
+
+from ..aggregator import Aggregator
+from ..assembly import Assembly, assembly_view, chain_of
+from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
+from ..model import Job
+from ..ownership import visible
+from ..validation import check_bytes
+from .status import abort, guarded
+
+MAX_JOBS = 4096
+
+
+class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
+    """Assemblies of ended jobs; those that are jobs' last stages are seen here too."""
+
+    def __init__(self, aggregator: Aggregator) -> None:
+        self._aggregator = aggregator
+
+    @guarded
+    async def AssembleJobs(
+        self, request: assembly_pb2.AssembleJobsRequest, _context: grpc.aio.ServicerContext
+    ) -> assembly_pb2.AssembleJobsResponse:
+        """Durable when it is answered."""
+        if not 1 <= len(request.job_ids) <= MAX_JOBS:
+            text = f"1 to {MAX_JOBS} jobs are assembled, not {len(request.job_ids)}"
+            raise refuse(INVALID_ARGUMENT, text, reason="JOB_COUNT", field="job_ids")
+        jobs: list[Job] = []
+        for i, job_id in enumerate(request.job_ids):
+            job = await self._aggregator.job(check_bytes(job_id, 32, f"job_ids[{i}]"))
+            if job is None or not visible(job, current()):
+                text = f"job_ids[{i}]: job {job_id.hex()} is not known here"
+                raise refuse(NOT_FOUND, text, reason="JOB_UNKNOWN", field=f"job_ids[{i}]")
+            jobs.append(job)
+        if len({job.job_id for job in jobs}) < len(jobs):
+            raise refuse(INVALID_ARGUMENT, "a job is there twice", reason="JOB_TWICE", field="job_ids")
+        made, created = await self._aggregator.assemblies.ask(
+            jobs,
+            chain_of(request.options),
+            skip_unproved=request.skip_unproved,
+            client=current().client,
+            now=time.time_ns(),
+        )
+        return assembly_pb2.AssembleJobsResponse(assembly_id=made, created=created)
+
+    @guarded
+    async def GetAssembly(
+        self, request: assembly_pb2.GetAssemblyRequest, _context: grpc.aio.ServicerContext
+    ) -> assembly_pb2.GetAssemblyResponse:
+        """With the proof, once it is done."""
+        assembly = await self._known(request.assembly_id)
+        return assembly_pb2.GetAssemblyResponse(assembly=assembly_view(assembly), result=assembly.result)
+
+    async def WatchAssembly(
+        self, request: assembly_pb2.WatchAssemblyRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[assembly_pb2.WatchAssemblyResponse]:
+        """As it is, after every change, until it ends."""
+        try:
+            await self._known(request.assembly_id)
+        except WireError as e:
+            await abort(context, e.status)
+        async for view in self._aggregator.assemblies.watch(request.assembly_id):
+            yield assembly_pb2.WatchAssemblyResponse(assembly=view)
+
+    @guarded
+    async def CancelAssembly(
+        self, request: assembly_pb2.CancelAssemblyRequest, _context: grpc.aio.ServicerContext
+    ) -> assembly_pb2.CancelAssemblyResponse:
+        """As it is then; one that has ended stays as it is."""
+        assembly = await self._known(request.assembly_id)
+        if assembly.owner:
+            text = f"it is the last stage of job {assembly.owner.hex()}: cancel that"
+            raise refuse(FAILED_PRECONDITION, text, reason="ASSEMBLY_OF_JOB", field="assembly_id")
+        after = await self._aggregator.assemblies.cancel(request.assembly_id)
+        return assembly_pb2.CancelAssemblyResponse(assembly=assembly_view(after or assembly))
+
+    async def _known(self, assembly_id: bytes) -> Assembly:
+        assembly = await self._aggregator.assemblies.get(check_bytes(assembly_id, 32, "assembly_id"))
+        if assembly is not None and not current().owns({assembly.client}):
+            # A job's own may be seen by whoever may see the job.
+            owner = await self._aggregator.job(assembly.owner) if assembly.owner else None
+            assembly = assembly if owner is not None and visible(owner, current()) else None
+        if assembly is None:
+            text = f"assembly {assembly_id.hex()} is not known here"
+            raise refuse(NOT_FOUND, text, reason="ASSEMBLY_UNKNOWN", field="assembly_id")
+        return assembly
