@@ -128,11 +128,18 @@ class WorkerPool:
 
     async def start(self) -> None:
         """Starts every worker; `BackendError` if one does not start."""
-        starts = (_Process.start(self._config, self._threads, self._nice) for _ in range(self._config.workers))
+        starts = (self._start_one() for _ in range(self._config.workers))
         started = await asyncio.gather(*starts, return_exceptions=True)
         self._idle = [worker for worker in started if isinstance(worker, _Process)]
         if len(self._idle) < len(started):
             raise BackendError("a witness worker does not start: its output says why; worker_memory may be too small")
+
+    async def _start_one(self) -> _Process:
+        """A worker that ends while it starts may have been killed: one that cannot start ends the second time too."""
+        try:
+            return await _Process.start(self._config, self._threads, self._nice)
+        except EOFError:
+            return await _Process.start(self._config, self._threads, self._nice)
 
     def pids(self) -> list[int]:
         """Process ids of the workers, busy ones first."""
