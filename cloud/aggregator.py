@@ -26,7 +26,7 @@ from .control import take_log
 from .dispatch import Dispatcher
 from .executor import Load
 from .leases import LeaseBook
-from .links import Link
+from .links import OUTBOX_MOST, Link
 from .metrics import CloudMetrics
 from .model import (
     JOB_CANCELLED,
@@ -154,7 +154,9 @@ class Aggregator(Runtime):
     def connect(self, edge: str = "") -> Link:
         """A new connection, of the edge that its certificate names."""
         self._next_connection += 1
-        link = self._links[self._next_connection] = Link(self._next_connection, edge)
+        # A job that is opened is told all at once.
+        most = max(OUTBOX_MOST, 4 * self.config.max_segments)
+        link = self._links[self._next_connection] = Link(self._next_connection, edge, most)
         return link
 
     async def receive(self, link: Link, request: uplink_pb2.UplinkRequest) -> None:

@@ -9,24 +9,38 @@ from google.rpc import status_pb2
 
 from hybrid_prover.v1 import uplink_pb2
 
+from .errors import RESOURCE_EXHAUSTED, make_status
+
 log = structlog.get_logger(__name__)
 
 _OUTBOX_LIMIT = 4096
+"""Items beyond which nothing more is heard of an edge that does not read what it is told."""
+OUTBOX_MOST = 16 * _OUTBOX_LIMIT
+"""Items beyond which its connection ends, usually: what others do to jobs that it watches is told to it too."""
 
 
 class Link:
     """One connection's way back to its edge: messages to write, and at the end the status to close with."""
 
-    def __init__(self, connection: int, edge: str = "") -> None:
+    def __init__(self, connection: int, edge: str = "", most: int = OUTBOX_MOST) -> None:
         self.connection = connection
+        self._most = most
         self.edge = edge
         """Identity in its certificate; empty where plain text is spoken."""
         self.queue: asyncio.Queue[uplink_pb2.UplinkResponse | status_pb2.Status] = asyncio.Queue()
         self._room = asyncio.Event()
         self._room.set()
+        self.overrun = asyncio.Event()
+        """Set when the connection is to end because the edge does not read."""
 
     def put(self, item: uplink_pb2.UplinkResponse | status_pb2.Status) -> None:
-        """Queues one item; never blocks."""
+        """Queues one item; never blocks. Drops everything once there is far too much."""
+        if self.overrun.is_set():
+            return
+        if self.queue.qsize() >= self._most:
+            self.overrun.set()
+            self.queue = asyncio.Queue()
+            return
         self.queue.put_nowait(item)
         if self.queue.qsize() > _OUTBOX_LIMIT:
             self._room.clear()
@@ -37,6 +51,11 @@ class Link:
         if self.queue.qsize() <= _OUTBOX_LIMIT:
             self._room.set()
         return item
+
+    @staticmethod
+    def unread() -> status_pb2.Status:
+        """Why such a connection ends: when the edge connects again it hears where everything stands."""
+        return make_status(RESOURCE_EXHAUSTED, "the edge does not read what it is told", reason="UNREAD")
 
     async def room(self) -> None:
         """Waits while an edge does not read what it is told."""

@@ -62,7 +62,7 @@ class Runtime:
 
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
-        config.data_dir.mkdir(parents=True, exist_ok=True)
+        _private(config.data_dir)
         self._lock = _lock(config.data_dir)
         self.artifacts = open_artifacts(
             config.data_dir / "artifacts",
@@ -290,6 +290,17 @@ class Runtime:
         except (db.StoreUnavailableError, db.StoreInUseError) as e:
             self._give_up(e)
             raise
+
+
+def _private(folder: Path) -> None:
+    """Makes the folder, its owner's alone: the chunk logs in it are witnesses."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        # A volume that belongs to somebody else, as containers have them: who made it answers for it.
+        if folder.stat().st_mode & 0o007:
+            log.warning("data_dir_open_to_others", folder=str(folder))
 
 
 def _lock(folder: Path) -> IO[bytes]:

@@ -19,6 +19,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hybrid_prover.security.limits import listening_options
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.v1 import (
     assembly_pb2,
@@ -102,6 +103,7 @@ class CloudServer:
                 ("grpc.keepalive_timeout_ms", 10_000),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
                 ("grpc.keepalive_permit_without_calls", 1),
+                *listening_options(ports=2),
             ],
         )
         uplink_pb2_grpc.add_UplinkServiceServicer_to_server(Uplink(self.aggregator), server)

@@ -15,6 +15,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from hybrid_prover.admission.gate import BACKSTOP, Gate
+from hybrid_prover.security.limits import listening_options
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.telemetry.otlp import open_traces
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2, status_pb2_grpc
@@ -90,6 +91,7 @@ class EdgeDaemon:
                 ("grpc.so_reuseport", 0),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+                *listening_options(ports=1),
             ],
         )
         self._add_services()

@@ -33,8 +33,12 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
         bound.info("edge_connected")
         reader = asyncio.create_task(self._read(link, context))
         writer = asyncio.create_task(_write(link, context))
+        overrun = asyncio.create_task(link.overrun.wait())
         try:
-            await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((reader, writer, overrun), return_when=asyncio.FIRST_COMPLETED)
+            if overrun.done():
+                writer.cancel()
+                await abort(context, link.unread())
             if writer.done() and not writer.cancelled() and writer.exception() is None:
                 await abort(context, writer.result())
             if reader.done() and not reader.cancelled() and (error := reader.exception()) is not None:
@@ -43,7 +47,8 @@ class Uplink(uplink_pb2_grpc.UplinkServiceServicer):
         finally:
             reader.cancel()
             writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            overrun.cancel()
+            await asyncio.gather(reader, writer, overrun, return_exceptions=True)
             self._aggregator.disconnect(link)
             bound.info("edge_disconnected")
 

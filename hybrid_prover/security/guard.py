@@ -24,6 +24,10 @@ from .tokens import TokenBook, TokenRefused
 log = structlog.get_logger(__name__)
 
 DOMAIN = "hybrid-prover"
+STRANGERS = 64
+"""Streams of callers of whom nothing is known (health's Watch) that are open at once."""
+LINES_A_SECOND = 20
+"""Refused calls that are logged one by one; those beyond are counted."""
 _BY_CERTIFICATE: Mapping[Role, frozenset[Right]] = {
     Role.EDGE: frozenset({Right.EDGE, Right.READ, Right.SUBMIT}),
     Role.WORKER: frozenset({Right.WORK, Right.READ}),
@@ -72,6 +76,8 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._open = open and tokens is None
         self._clock = clock
         self._trouble = ""
+        self._strangers = 0
+        self._second, self._told, self._untold = 0, 0, 0
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: grpc.HandlerCallDetails
@@ -86,7 +92,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         guarded: Callable[..., Any]
         if inspect.isasyncgenfunction(behavior):
             guarded = self._stream(method, behavior)
-        elif handler.response_streaming:
+        elif handler.response_streaming or handler.request_streaming:
             guarded = self._call(method, self._watched(method, behavior))
         else:
             guarded = self._call(method, behavior)
@@ -108,10 +114,17 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return guarded
 
     def _watched(self, method: str, behavior: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        """A stream written with context.read and context.write: it ends when its caller may not call it any more."""
+        """A stream, up or down, that is no generator: it ends when its caller may not call it any more."""
 
         @functools.wraps(behavior)
         async def watched(request: Any, context: Any) -> Any:
+            stranger = wanted(method) is None
+            if stranger and self._strangers >= STRANGERS:
+                text = f"{self._strangers} streams without a token are open already"
+                await self._refuse(
+                    method, context, Denied(grpc.StatusCode.RESOURCE_EXHAUSTED, text, "TOO_MANY_STREAMS", None)
+                )
+            self._strangers += stranger
             work = asyncio.ensure_future(behavior(request, context))
             try:
                 while not (await asyncio.wait({work}, timeout=self._recheck))[0]:
@@ -121,6 +134,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                 await asyncio.gather(work, return_exceptions=True)
                 await self._refuse(method, context, e)
             finally:
+                self._strangers -= stranger
                 work.cancel()
             return work.result()
 
@@ -142,10 +156,23 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         return guarded
 
     async def _refuse(self, method: str, context: Any, denied: Denied) -> NoReturn:
-        log.warning("call_refused", method=method, reason=denied.reason, error=str(denied), peer=context.peer())
+        self._tell(method, denied, context.peer())
         trailers = (("grpc-status-details-bin", denied.status.SerializeToString()),)
         await context.abort(denied.code, str(denied), trailers)
         raise AssertionError("abort raises")
+
+    def _tell(self, method: str, denied: Denied, peer: str) -> None:
+        """One line for a refusal, but not for every one of a flood: strangers must not fill the disk with them."""
+        second = int(time.monotonic())
+        if second != self._second:
+            if self._untold:
+                log.warning("calls_refused", calls=self._untold)
+            self._second, self._told, self._untold = second, 0, 0
+        if self._told < LINES_A_SECOND:
+            self._told += 1
+            log.warning("call_refused", method=method, reason=denied.reason, error=str(denied), peer=peer)
+        else:
+            self._untold += 1
 
     def admit(
         self, method: str, metadata: Iterable[tuple[str, str | bytes]] | None, peer: Mapping[str, Iterable[bytes]]
