@@ -172,10 +172,10 @@ def test_only_a_new_submission_begins_an_ended_job_again(submission: int, again:
     cloud = ready()
     message = uplink_pb2.OpenJob(job_id=JOB, submission=submission)
     cloud.machine.jobs[JOB].submission = 4
-    assert not cloud.machine.goes_again(message), "it runs"
+    assert not cloud.machine.goes_again(message, cloud.now), "it runs"
     cloud.post(m.Cancel(JOB))
-    assert cloud.machine.goes_again(message) == again
-    assert not cloud.machine.goes_again(uplink_pb2.OpenJob(job_id=b"u" * 32, submission=5))
+    assert cloud.machine.goes_again(message, cloud.now) == again
+    assert not cloud.machine.goes_again(uplink_pb2.OpenJob(job_id=b"u" * 32, submission=5), cloud.now)
 
 
 def test_a_job_of_which_nothing_is_heard_ends_and_kept_logs_go() -> None:
@@ -227,10 +227,10 @@ def sample(tmp_path_factory: pytest.TempPathFactory, backend: Backend) -> Sample
 async def test_a_batch_names_the_bad_beyond_doubt(
     tmp_path: Path, sample: Sample, backend: Backend, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
-    def doubtful(key, items, device):
+    def doubtful(key, items, device, *entropy):
         if trouble == "raises":
             raise BackendError("the device is gone")
-        return verify_batch(key, items, device) if trouble == "none" else list(range(len(items)))
+        return verify_batch(key, items, device, *entropy) if trouble == "none" else list(range(len(items)))
 
     monkeypatch.setattr("cloud.batcher.verify_batch", doubtful)
     artifacts = ArtifactStore(tmp_path / "artifacts")
