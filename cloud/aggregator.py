@@ -45,10 +45,17 @@ from .runtime import Runtime
 from .sessions import SESSION_BYTES, draining, session_bound
 from .statusview import samples
 from .trust import Distrust, fingerprint
+from .validation import priority_of
 
 log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 30.0
+CLOCK_NANOS = 60 * 10**9
+"""A clock that differs by more from what it said a tick ago was set."""
+RETURN_NANOS = 3600 * 10**9
+"""How long a cloud that comes back waits for the edges of its jobs, however long it was away."""
+LATE_SECONDS = 0.2
+"""How late a job may end after its deadline."""
 
 
 class Aggregator(Runtime):
@@ -58,6 +65,7 @@ class Aggregator(Runtime):
         super().__init__(config)
         self.assemblies = Assemblies(self)
         self._beginning = asyncio.Lock()
+        self._clock_offset = 0
         self.observer = CloudObserver(
             CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device, config.tls
         )
@@ -81,6 +89,7 @@ class Aggregator(Runtime):
                 budget=config.retry_budget,
                 poison_losses=config.poison_losses,
                 lease_nanos=lease_nanos,
+                weight=self.quotas.weight,
             ),
             self,
             self.keys,
@@ -91,6 +100,7 @@ class Aggregator(Runtime):
             local=not config.remote_workers_only,
             lease_nanos=lease_nanos,
             seeds=self.recorder.seeds,
+            weight=self.quotas.weight,
         )
         policy = BatchPolicy(config.batch_size, config.batch_age_ms * 1_000_000)
         self._batcher = Batcher(self.keys, self.backend, policy, self._batch_checked, self._batch_broken)
@@ -118,6 +128,7 @@ class Aggregator(Runtime):
             self._apply(self.machine.restore(job))
         await self.assemblies.resume()
         self._tick()
+        self._end_late()
         self.observer.metrics.start(config.metrics_host, config.metrics_port)
         log.info("cloud_started", backend=self.backend.name, device=self.backend.device, reason=self.backend_reason)
 
@@ -138,6 +149,7 @@ class Aggregator(Runtime):
     async def stop(self) -> None:
         """Ends the threads and closes the store; what is unfinished resumes at the next start."""
         self._ticker.cancel()
+        self._late_timer.cancel()
         await self.dispatcher.close()
         await asyncio.to_thread(self._assembler.close)
         await asyncio.to_thread(self._logs.close)
@@ -169,12 +181,12 @@ class Aggregator(Runtime):
             )
             if not await self._owns_session(link, hello.session_id):
                 return
-        if request.HasField("open_job"):
+        if request.HasField("open_job") and self.machine.sessions.of(link.connection) is not None:
             await self._ensure(request.open_job.job_id)
             if request.open_job.HasField("assembly"):
                 self.machine.shelf = await asyncio.to_thread(self.wraps.shelf)
-            if self.machine.goes_again(request.open_job):
-                await self._begin_again(request.open_job.job_id, request.open_job.submission)
+            if self.machine.goes_again(request.open_job, time.time_ns()):
+                await self._begin_again(request.open_job)
         self._post(m.Received(link.connection, request, link.edge))
 
     async def _owns_session(self, link: Link, session_id: bytes) -> bool:
@@ -204,7 +216,7 @@ class Aggregator(Runtime):
     async def requeue(self, job_id: bytes) -> Job | None:
         """A failed or cancelled job goes again; None if it is not known, unchanged if it runs or is done."""
         await self._ensure(job_id)
-        await self._begin_again(job_id, 0)
+        await self._begin_again(uplink_pb2.OpenJob(job_id=job_id))
         return self.machine.jobs.get(job_id)
 
     async def _ensure(self, job_id: bytes) -> None:
@@ -214,7 +226,8 @@ class Aggregator(Runtime):
             if known is not None and job_id not in self.machine.jobs:
                 self._apply(self.machine.restore(known))
 
-    async def _begin_again(self, job_id: bytes, submission: int) -> None:
+    async def _begin_again(self, message: uplink_pb2.OpenJob) -> None:
+        job_id = message.job_id
         # One at a time: logs are read and cut before anything is appended to them again.
         async with self._beginning:
             job = self.machine.jobs.get(job_id)
@@ -224,7 +237,8 @@ class Aggregator(Runtime):
             await self._in_store(lambda: None)
             await asyncio.to_thread(self._logs.settle)
             logs = await asyncio.to_thread(self._read_logs, job)
-            self._post(m.Requeue(job_id, logs, submission))
+            priority, deadline = priority_of(message), message.deadline_unix_nanos
+            self._post(m.Requeue(job_id, logs, message.submission, priority, deadline))
         log.info("job_begun_again", job_id=job_id.hex(), run=job.run, chunks=sum(len(x.chunks) for x in logs))
 
     def _read_logs(self, job: Job) -> tuple[Recovered, ...]:
@@ -280,6 +294,10 @@ class Aggregator(Runtime):
 
     # Questions.
 
+    async def settled(self) -> None:
+        """Returns when all that was decided until now is durable: an end or a result is told to nobody before."""
+        await self._in_store(lambda: None)
+
     async def job(self, job_id: bytes) -> Job | None:
         """A job, from memory or from the store."""
         live = self.machine.jobs.get(job_id)
@@ -308,8 +326,11 @@ class Aggregator(Runtime):
                 job = await self.job(job_id)
                 if job is None:
                     return
-                yield job_view(job)
-                if job.state != RUNNING:
+                view = job_view(job)
+                if view.state != RUNNING:
+                    await self.settled()
+                yield view
+                if view.state != RUNNING:
                     return
                 await changed.wait()
                 await asyncio.sleep(0.02 + len(job.segments) / 10_000)
@@ -336,7 +357,17 @@ class Aggregator(Runtime):
 
     def _tick(self) -> None:
         self._ticker = self._loop.call_later(TICK_SECONDS, self._tick)
+        offset = time.time_ns() - time.monotonic_ns()
+        if self._clock_offset and abs(offset - self._clock_offset) > CLOCK_NANOS:
+            log.warning("clock_set", seconds=(offset - self._clock_offset) // 10**9)
+            self.machine.clock_set(offset - self._clock_offset)
+        self._clock_offset = offset
         self._post(m.Tick())
+
+    def _end_late(self) -> None:
+        self._late_timer = self._loop.call_later(LATE_SECONDS, self._end_late)
+        if self.machine.due(time.time_ns()):
+            self._post(m.Tick())
 
     def _recover(self, job: Job) -> None:
         """A running job's segments as their logs have them."""
@@ -353,4 +384,5 @@ class Aggregator(Runtime):
             if path.exists():
                 newest = max(newest, path.stat().st_mtime_ns)
             take_log(segment, recover(self._logs.root, key, segment.circuit.wires))
-        job.active_nanos = newest
+        idle = int(self.config.idle_job_hours * 3600e9)
+        job.active_nanos = max(newest, time.time_ns() - idle + min(RETURN_NANOS, idle))

@@ -8,7 +8,15 @@ from hybrid_prover.v1 import common_pb2, uplink_pb2
 
 from . import messages as m
 from .assembly import assembly_view
-from .errors import ALREADY_EXISTS, FAILED_PRECONDITION, INTERNAL, INVALID_ARGUMENT, OUT_OF_RANGE, make_status
+from .errors import (
+    ALREADY_EXISTS,
+    DEADLINE_EXCEEDED,
+    FAILED_PRECONDITION,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    OUT_OF_RANGE,
+    make_status,
+)
 from .model import FAILED, JOB_DONE, PROVED, PROVING, RUNNING, VERIFIED, Job, Segment
 from .trust import Distrust
 
@@ -32,6 +40,21 @@ def broken_link(job: Job) -> status_pb2.Status | None:
                 to_signal=str(link.to_signal),
             )
     return None
+
+
+def too_late(job: Job) -> status_pb2.Status:
+    """Why a job ends whose deadline has passed, and what was done by then."""
+    done, proved = (sum(s.state == state for s in job.segments) for state in (VERIFIED, PROVED))
+    text = f"the deadline has passed with {done} of {len(job.segments)} segments verified and {proved} more proved"
+    return make_status(
+        DEADLINE_EXCEEDED,
+        text,
+        reason="JOB_DEADLINE",
+        deadline_unix_nanos=str(job.deadline),
+        segments=str(len(job.segments)),
+        verified=str(done),
+        proved=str(proved),
+    )
 
 
 def span(phase: str, start: int, now: int) -> common_pb2.PhaseTiming:
@@ -177,6 +200,11 @@ def assembling(job: Job) -> uplink_pb2.UplinkResponse:
     if job.assembly is not None:
         update.assembling.CopyFrom(assembly_view(job.assembly))
     return uplink_pb2.UplinkResponse(job_update=update)
+
+
+def once_durable(connection: int, told: list[uplink_pb2.UplinkResponse]) -> list[m.Instruction]:
+    """News as the job stands in memory, told when the saves that are under way are done."""
+    return [m.Settle(), *(m.Send(connection, item) for item in told)] if told else []
 
 
 def news(job: Job) -> list[uplink_pb2.UplinkResponse]:

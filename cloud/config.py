@@ -73,6 +73,17 @@ class CloudConfig:
     """Disk that the witnesses of unfinished segments may need; a job that would exceed it is told to come later."""
     max_segments: int = 4096
     """Segments a job may have."""
+    max_jobs: int = 16_384
+    """Unfinished jobs of all clients; further ones wait at their edges."""
+    max_pending_segments: int = 65_536
+    """Unfinished segments of all clients, those of private jobs included; what exceeds it waits at the edges."""
+    max_watchers: int = 1024
+    """WatchJob streams open at once."""
+    max_calls: int = 4096
+    """Calls served at once, edges' and workers' streams included; further ones are refused with RESOURCE_EXHAUSTED."""
+    quotas: Path | None = None
+    """TOML table of what each client may have here (jobs, segments, bytes, weight); followed. Without it every client
+    has the defaults, and where there are no tokens nothing but the limits above holds."""
     max_artifact_bytes: int = 16 << 30
     """Largest artifact (`.zkey`, `.r1cs`, witness program) taken."""
     batch_size: int = 64
@@ -108,7 +119,8 @@ class CloudConfig:
         for name in (
             "max_open_segments", "loaded_keys", "max_chunk_bytes", "session_credit_bytes",
             "ingest_memory_bytes", "backlog_bytes", "max_segments", "max_artifact_bytes", "batch_size",
-            "assembly_leaves", "retry_budget", "poison_losses", "lease_seconds", "artifact_cache_bytes",
+            "assembly_leaves", "retry_budget", "poison_losses", "lease_seconds", "artifact_cache_bytes", "max_jobs",
+            "max_pending_segments", "max_watchers", "max_calls",
         ):  # fmt: skip
             if getattr(self, name) < 1:
                 raise InvalidInputError(f"{name} must be at least 1", field=name)

@@ -8,7 +8,7 @@ from . import messages as m
 from .attempts import QUARANTINE_REASON
 from .chunklog import Recovered
 from .coverage import Coverage
-from .errors import DEADLINE_EXCEEDED, make_status, reason_of
+from .errors import DEADLINE_EXCEEDED, WireError, make_status, reason_of
 from .jobs import CANCELLED_CODE
 from .model import (
     CANCELLED,
@@ -24,7 +24,9 @@ from .model import (
     Job,
     Segment,
 )
+from .policy import wanted_again
 from .proving import Proving
+from .validation import check_same
 
 HOUR = 3600 * 10**9
 
@@ -32,12 +34,18 @@ HOUR = 3600 * 10**9
 class Control(Proving):
     """Jobs that end and go again by somebody's wish."""
 
-    def goes_again(self, message: uplink_pb2.OpenJob) -> bool:
-        """Whether opening this job begins it again: it failed or was cancelled, and the submission is a new one."""
-        job = self.jobs.get(message.job_id)
-        if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
+    def goes_again(self, message: uplink_pb2.OpenJob, now: int) -> bool:
+        """Whether opening this job begins it again now; if only room is missing, opening it is refused and says so."""
+        if not self.may_go_again(message):
             return False
-        return message.submission not in (0, job.submission) and not message.submission >> 63
+        job = self.jobs[message.job_id]
+        try:
+            # Who knows nothing of the job but its id begins nothing.
+            check_same(message, job)
+            self._admit(job.client, wanted_again(job), now)
+        except WireError:
+            return False
+        return True
 
     def _cancel(self, event: m.Cancel, now: int) -> list[m.Instruction]:
         job = self.jobs.get(event.job_id)
@@ -57,6 +65,10 @@ class Control(Proving):
         job.run, job.active_nanos = job.run + 1, now
         job.submission = event.submission or job.submission
         job.logs_kept = job.durable = False
+        # Who begins a job again by hand wants it, however late; a submission says what it wants.
+        job.priority = event.priority if event.submission else job.priority
+        job.deadline = event.deadline if event.submission else 0
+        self._watch_deadline(job)
         if job.assembly is not None:
             job.assembly.renew()
         if job.job_id in self._ended:
@@ -69,7 +81,7 @@ class Control(Proving):
         return [m.SaveJob(job), *self._resume(job), m.Changed(job.job_id)]
 
     def _tick(self, now: int) -> list[m.Instruction]:
-        out: list[m.Instruction] = []
+        out = self._expire(now)
         for job in list(self.jobs.values()):
             if job.state == RUNNING:
                 waits = any(s.state in OPEN_STATES and not s.ended for s in job.segments)
@@ -81,6 +93,12 @@ class Control(Proving):
                 job.logs_kept = False
                 out += [m.Discard((job.job_id, s.index)) for s in job.segments]
         return out
+
+    def clock_set(self, nanos: int) -> None:
+        """The clock was set by so many nanoseconds: nobody was silent for that long."""
+        for job in self.jobs.values():
+            if job.state == RUNNING:
+                job.active_nanos = max(job.active_nanos, job.accepted_nanos) + nanos
 
     def keeps_logs(self, job: Job, now: int) -> bool:
         """Whether the chunk logs of an ended job from the store are still worth keeping."""

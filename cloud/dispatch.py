@@ -16,6 +16,7 @@ import structlog
 from google.rpc import status_pb2
 
 from hybrid_prover import __version__
+from hybrid_prover.admission.fairness import Share, one
 from hybrid_prover.provenance import BlindingSeeds
 from hybrid_prover.v1 import common_pb2, worker_pb2
 from prover_core.backend import Backend
@@ -57,6 +58,9 @@ class Owner(Protocol):
     def segment(self, key: SegmentKey) -> Segment | None:
         """The segment, if it is known."""
 
+    def share(self, key: SegmentKey) -> Share:
+        """Whose work the segment is."""
+
     def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings, maker: Maker) -> None:
         """A verified leaf proof."""
 
@@ -89,6 +93,7 @@ class Dispatcher:
         local: bool,
         lease_nanos: int,
         seeds: BlindingSeeds,
+        weight: Callable[[str], float] = one,
     ) -> None:
         self.book = book
         self._owner = owner
@@ -101,6 +106,7 @@ class Dispatcher:
         self._loop = asyncio.get_running_loop()
         self._remotes: dict[bytes, Remote] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._judging: set[tuple[Remote, SegmentKey]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.executor = Executor(
             keys,
@@ -113,6 +119,7 @@ class Dispatcher:
             on_wrong_partials=lambda *said: self._soon(owner.partials_wrong, *said),
             diagnose=self._diagnose,
             entropy=lambda key, _token: seeds.seed(*key),
+            weight=weight,
         )
         if local:
             self._do(book.enlist(LOCAL, "local", workers, time.monotonic_ns(), bounded=False))
@@ -126,7 +133,8 @@ class Dispatcher:
         holder = (segment.lease_worker, segment.lease_token) if segment is not None and segment.lease_worker else None
         attempts = segment.attempts if segment is not None else ()
         now = time.monotonic_ns()
-        self._do(self.book.advance(key, circuit, chunks, complete, now, attempts=attempts, holder=holder))
+        share = self._owner.share(key)
+        self._do(self.book.advance(key, circuit, chunks, complete, now, attempts=attempts, holder=holder, share=share))
 
     def discard(self, key: SegmentKey) -> None:
         """Nobody wants the proof: work on it stops, here and elsewhere."""
@@ -181,7 +189,7 @@ class Dispatcher:
             worker=message.name,
             worker_id=message.worker_id.hex(),
             slots=message.slots,
-            device=message.device,
+            device=message.device[:128],
             leases=len(said),
         )
         return remote
@@ -211,12 +219,12 @@ class Dispatcher:
             case "proved":
                 key, token = _lease(request.proved.lease)
                 remote.over(key, token)
-                self._spawn(self._remote_leaf(remote, key, token, request.proved))
+                self._judge(remote, key, self._remote_leaf(remote, key, token, request.proved))
             case "failed":
                 key, token = _lease(request.failed.lease)
                 remote.revoke(key, token)
                 if self.book.is_current(remote.worker_id, key, token):
-                    self._spawn(self._remote_failed(key, token, request.failed))
+                    self._judge(remote, key, self._remote_failed(key, token, request.failed))
             case "returned":
                 key, token = _lease(request.returned.lease)
                 remote.over(key, token)
@@ -226,6 +234,15 @@ class Dispatcher:
                 self._do(self.book.leaving(remote.worker_id, now))
             case _:
                 remote.tell(make_status(INVALID_ARGUMENT, f"a message of kind {kind} is not for now", reason="MESSAGE"))
+
+    def _judge(self, remote: Remote, key: SegmentKey, work: Coroutine[object, object, None]) -> None:
+        """Looks into what a worker says of a task, one saying at a time: a flood of them is not worth more work."""
+        said = (remote, key)
+        if said in self._judging:
+            work.close()
+            return
+        self._judging.add(said)
+        self._spawn(work).add_done_callback(lambda _: self._judging.discard(said))
 
     async def _remote_leaf(self, remote: Remote, key: SegmentKey, token: int, proved: worker_pb2.TaskProved) -> None:
         """Verifies the proof whatever its lease: a late one that is right is welcome while the task has none."""
@@ -334,7 +351,8 @@ class Dispatcher:
                     self._grant(instruction)
                 case More(worker, key, token, chunks, complete):
                     if worker == LOCAL:
-                        self.executor.advance(key, token, self.book.tasks[key].circuit, chunks, complete)
+                        task = self.book.tasks[key]
+                        self.executor.advance(key, token, task.circuit, chunks, complete, task.share)
                     elif (remote := self._remotes.get(worker)) is not None:
                         remote.more(key, token, chunks, complete)
                 case Revoke(worker, key, token):
@@ -361,7 +379,7 @@ class Dispatcher:
     def _grant(self, grant: Grant) -> None:
         if grant.worker == LOCAL:
             self._owner.lease_moved(grant.key, b"", 0)
-            self.executor.advance(grant.key, grant.token, grant.circuit, grant.chunks, grant.complete)
+            self.executor.advance(grant.key, grant.token, grant.circuit, grant.chunks, grant.complete, grant.share)
         elif (remote := self._remotes.get(grant.worker)) is not None:
             self._owner.lease_moved(grant.key, grant.worker, grant.token)
             seed = self._seeds.seed(*grant.key)
@@ -371,10 +389,11 @@ class Dispatcher:
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         self._do(self.book.tick(time.monotonic_ns()))
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         task: asyncio.Task[None] = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

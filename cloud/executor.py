@@ -1,25 +1,26 @@
 """Proving: a bounded set of threads grows the accumulators of many segments while their chunks arrive.
 
-One step of work is one chunk, or the finish of a segment whose chunks are all in. Steps go round the jobs in turn, and
-within a job to segments already begun, earlier ones first: no job waits for another, and few accumulators are open at
-once. When nothing else is to be done, sums of segments that wait for their edge are settled, so that less is left after
-the last chunk. A segment whose edge stalls may lose its accumulators to one that can be finished; its source has all
-that is needed to begin again. A segment is worked on under a lease, whose token goes with everything that is said of
-it; whether it is tried again is for others to decide. Native calls release the GIL and share the backend's own thread
-pool.
+One step of work is one chunk, or the finish of a segment whose chunks are all in. Steps go to clients by fair share
+of the wires, within a client to jobs by priority and in turn, and within a job to segments already begun, earlier
+ones first: no job waits for another, and few accumulators are open at once. When nothing else is to be done, sums of
+segments that wait for their edge are settled, so that less is left after the last chunk. A segment whose edge stalls
+may lose its accumulators to one that can be finished; its source has all that is needed to begin again. A segment is
+worked on under a lease, whose token goes with everything that is said of it; whether it is tried again is for others
+to decide. Native calls release the GIL and share the backend's own thread pool.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.fairness import FairShare, Share, Turns, one
 from hybrid_prover.v1 import common_pb2
 from prover_core.backend import Backend
 from prover_core.errors import BackendError, InvalidInputError, ProverError, UnsatisfiedError
@@ -37,6 +38,8 @@ log = structlog.get_logger(__name__)
 WORTH_SETTLING = 1 << 16
 """Wires of a segment from which on its sums are settled; the proof of a smaller one takes little longer than that."""
 
+CHUNK_WIRES = 1 << 14
+"""What a chunk is taken to hold where the work of a step is estimated."""
 Timings = tuple[common_pb2.PhaseTiming, ...]
 
 
@@ -87,6 +90,12 @@ class _Work:
     @property
     def runnable(self) -> bool:
         return not self.running and (self.consumed < self.available or self.complete)
+
+    @property
+    def next_wires(self) -> int:
+        """About how many wires its next step is at: those of a chunk, or all at the finish."""
+        chunk = self.circuit.wires if self.consumed >= self.available else CHUNK_WIRES
+        return min(chunk, self.circuit.wires)
 
     def timings(self) -> Timings:
         """What has been measured. `queue` sums time with work at hand and no thread, `accumulate` its steps."""
@@ -148,6 +157,7 @@ class Executor:
         on_broken: Callable[[SegmentKey, int, status_pb2.Status, Timings], None],
         diagnose: Diagnose = lambda _key, _circuit: None,
         entropy: Entropy = lambda _key, _token: None,
+        weight: Callable[[str], float] = one,
         on_wrong_partials: Callable[[SegmentKey, tuple[int, ...]], None] = lambda _key, _sequences: None,
     ) -> None:
         self._keys = keys
@@ -161,7 +171,7 @@ class Executor:
         self._on_wrong_partials = on_wrong_partials
         self._wake = threading.Condition()
         self._jobs: dict[bytes, dict[int, _Work]] = {}
-        self._turn: deque[bytes] = deque()
+        self._turns = Turns(FairShare(weight))
         self._open: set[_Work] = set()
         self._stopping = False
         self._threads = [threading.Thread(target=self._run, name=f"prove-{i}", daemon=True) for i in range(workers)]
@@ -172,7 +182,15 @@ class Executor:
     def threads(self) -> int:
         return len(self._threads)
 
-    def advance(self, key: SegmentKey, token: int, circuit: CircuitInfo, chunks: int, complete: bool) -> None:
+    def advance(
+        self,
+        key: SegmentKey,
+        token: int,
+        circuit: CircuitInfo,
+        chunks: int,
+        complete: bool,
+        share: Share = Share(),  # noqa: B008
+    ) -> None:
         """Under this lease the segment may be read up to `chunks`; returns at once. A newer lease ends an older."""
         with self._wake:
             job = self._jobs.get(key[0])
@@ -184,7 +202,7 @@ class Executor:
                 work, job = None, self._jobs.get(key[0])
             if job is None:
                 job = self._jobs[key[0]] = {}
-                self._turn.append(key[0])
+            self._turns.put(key[0], share)
             if work is None:
                 work = job[key[1]] = _Work(key, token, circuit)
             work.available = max(work.available, chunks)
@@ -202,7 +220,8 @@ class Executor:
     def give_up(self, count: int) -> list[tuple[SegmentKey, int]]:
         """Forgets up to `count` segments that have not been begun, those whose turn would come last."""
         with self._wake:
-            works = [w for job in self._jobs.values() for w in job.values() if not w.begun_nanos and not w.running]
+            jobs = [self._jobs[job_id] for job_id in self._turns.order()]
+            works = [w for job in jobs for w in job.values() if not w.begun_nanos and not w.running]
             last = works[::-1][:count]
             for work in last:
                 self._drop(work)
@@ -271,32 +290,38 @@ class Executor:
                 self._on_broken(work.key, work.token, error, work.timings())
 
     def _pick(self) -> _Work | None:
-        """The next step: jobs in turn, within a job what is open first, then the order of segments; else what waits."""
-        for _ in range(len(self._turn)):
-            job_id = self._turn[0]
-            self._turn.rotate(-1)
+        """The next step: the job whose turn it is, within it what is open first, then the order of segments; else what
+        waits."""
+        for job_id in self._turns.order():
             waiting = [w for w in self._jobs[job_id].values() if w.runnable]
             for work in sorted(waiting, key=lambda w: (w.prover is None, not w.complete, w.key[1])):
                 if work in self._open or self._make_room(work):
                     self._open.add(work)
+                    self._turns.took(job_id, work.next_wires)
                     return work
         if any(w.running for w in self._open):
             return None
         return next((w for w in self._open if w.unsettled), None)
 
     def _make_room(self, work: _Work) -> bool:
-        """Whether one more segment may be open; one that stalls gives way to one that can be finished."""
+        """Whether one more segment may be open; one that stalls gives way to one that can be finished, and to any of a
+        client that has fewer open."""
         if len(self._open) < self._max_open:
             return True
-        if not work.complete:
-            return False
         stalled = [w for w in self._open if not w.running and not w.complete and w.consumed == w.available]
+        if not work.complete:
+            open_by = Counter(self._client(w) for w in self._open)
+            mine = open_by[self._client(work)]
+            stalled = [w for w in stalled if open_by[self._client(w)] > mine + 1]
         if not stalled:
             return False
         victim = min(stalled, key=lambda w: w.idle_since)
         victim.shut()
         self._open.discard(victim)
         return True
+
+    def _client(self, work: _Work) -> str:
+        return self._turns.share(work.key[0]).client if work.key[0] in self._jobs else ""
 
     def _drop(self, work: _Work) -> None:
         """Ends the work; its place is free at once, its memory when its step has ended."""
@@ -319,7 +344,7 @@ class Executor:
             del job[work.key[1]]
             if not job:
                 del self._jobs[work.key[0]]
-                self._turn.remove(work.key[0])
+                self._turns.remove(work.key[0])
 
     def _step(self, work: _Work) -> common_pb2.LeafProof | None:
         if work.prover is None or work.source is None:

@@ -5,11 +5,15 @@ Same rules as `machine`: no I/O, no clock, no entropy; events come in with the t
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Container, Iterable
 
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.fairness import Priority, latest_deadline, most_urgent
+from hybrid_prover.admission.quotas import Usage
+from hybrid_prover.admission.refusals import refusal
 from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2
 
 from . import answers
@@ -18,10 +22,10 @@ from .assembly import Assembly, Shelf
 from .attempts import QUARANTINE_REASON
 from .coverage import Coverage
 from .errors import (
+    DEADLINE_EXCEEDED,
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
     NOT_FOUND,
-    RESOURCE_EXHAUSTED,
     WireError,
     make_status,
     reason_of,
@@ -37,14 +41,16 @@ from .model import (
     PROVED,
     PROVING,
     RUNNING,
+    WITNESS_PLACEMENTS,
     CircuitInfo,
     Job,
     Segment,
 )
 from .ownership import edge_of, wanted_by_others
+from .policy import SECOND, Limits, usage, wanted_again
 from .sessions import Session, Sessions, draining
 from .trust import TrustBook
-from .validation import check_open, check_same, check_submission
+from .validation import check_open, check_same, check_submission, priority_of
 
 CANCELLED_CODE = 1
 MAX_TOLD_BYTES = 8192
@@ -62,7 +68,7 @@ class JobBook:
         *,
         max_chunk_bytes: int,
         max_segments: int,
-        backlog_bytes: int,
+        limits: Limits = Limits(),  # noqa: B008
         retry_budget: int = 3,
         idle_nanos: int = 7 * 86_400_000_000_000,
     ) -> None:
@@ -78,7 +84,11 @@ class JobBook:
         self._ended: deque[bytes] = deque()
         self._max_chunk_bytes = max_chunk_bytes
         self._max_segments = max_segments
-        self._backlog_bytes = backlog_bytes
+        self._limits = limits
+        self._deadlines: list[tuple[int, bytes]] = []
+        """A heap of (deadline, job id); of a job whose deadline has moved there are older entries too."""
+        self._verified: deque[int] = deque(maxlen=64)
+        """When segments were last verified: how fast room is made."""
         self._retry_budget = retry_budget
         self._idle_nanos = idle_nanos
 
@@ -96,6 +106,9 @@ class JobBook:
                 self.jobs[job.job_id] = job
             else:
                 check_same(message, job)
+                if self.may_go_again(message):
+                    # It would run by now if there were room.
+                    self._admit(job.client, wanted_again(job), now)
         except WireError as e:
             return [answers.refused(connection, e.status, message.job_id)]
         job.active_nanos = now
@@ -106,6 +119,7 @@ class JobBook:
             out.append(m.SaveState(job))
         elif edge_of(session) not in job.edges:
             out.append(m.SaveState(job))
+        out += self._wanted(job, priority_of(message), message.deadline_unix_nanos)
         job.edges.add(edge_of(session))
         job.subscribers.add(session.session_id)
         opened = uplink_pb2.JobOpened(job_id=job.job_id)
@@ -114,7 +128,7 @@ class JobBook:
             done = segment.state not in OPEN_STATES or segment.ended
             opened.positions.add(next_sequence=segment.received, complete=done)
         out.append(m.Send(connection, uplink_pb2.UplinkResponse(job_opened=opened)))
-        out += [m.Send(connection, news) for news in answers.news(job)]
+        out += answers.once_durable(connection, answers.news(job))
         out.append(m.Changed(job.job_id))
         return out
 
@@ -129,16 +143,61 @@ class JobBook:
             accepted_nanos=now,
             submission=message.submission,
             client=message.client,
+            priority=priority_of(message),
+            deadline=message.deadline_unix_nanos,
         )
-        backlog = sum(other.witness_bytes for other in self.jobs.values())
-        if backlog and backlog + job.witness_bytes > self._backlog_bytes:
-            raise refuse(
-                RESOURCE_EXHAUSTED,
-                f"the job's witnesses need up to {job.witness_bytes} bytes and this cloud holds {backlog} already",
-                reason="BACKLOG_FULL",
-                retry_after_ms=5000,
-            )
+        if 0 < job.deadline <= now:
+            text = "the deadline had passed when the job came"
+            raise refuse(DEADLINE_EXCEEDED, text, reason="DEADLINE_PASSED", field="deadline_unix_nanos")
+        self._admit(job.client, usage(job), now)
+        self._watch_deadline(job)
         return job
+
+    def may_go_again(self, message: uplink_pb2.OpenJob) -> bool:
+        """Whether opening this job begins it again: it failed or was cancelled, and the submission is a new one."""
+        job = self.jobs.get(message.job_id)
+        if job is None or job.state not in (JOB_FAILED, JOB_CANCELLED):
+            return False
+        return message.submission not in (0, job.submission) and not message.submission >> 63
+
+    def _admit(self, client: str, wanted: Usage, now: int) -> None:
+        """RESOURCE_EXHAUSTED names the limit if there is no room; with RetryInfo if there will be."""
+        pace = (now - self._verified[0]) // len(self._verified) if self._verified else SECOND
+        over = self._limits.check(client, wanted, self.jobs.values(), pace)
+        if over is not None:
+            raise WireError(refusal(over))
+
+    def _wanted(self, job: Job, priority: Priority, deadline: int) -> list[m.Instruction]:
+        """A running job is opened again: the most urgent priority and the latest deadline count."""
+        urgency, latest = most_urgent((job.priority, priority)), latest_deadline(job.deadline, deadline)
+        if job.state != RUNNING or not job.durable or (urgency, latest) == (job.priority, job.deadline):
+            return []
+        moved = urgency != job.priority and job.placement in WITNESS_PLACEMENTS
+        job.priority, job.deadline = urgency, latest
+        job.revision += 1
+        self._watch_deadline(job)
+        out: list[m.Instruction] = [m.SaveState(job)]
+        if moved:
+            at_work = [s for s in job.segments if s.acked and s.state in OPEN_STATES | {PROVING}]
+            out += [m.Advance((job.job_id, s.index), s.circuit, s.acked, s.state == PROVING) for s in at_work]
+        return out
+
+    def _watch_deadline(self, job: Job) -> None:
+        if job.deadline:
+            heapq.heappush(self._deadlines, (job.deadline, job.job_id))
+
+    def due(self, now: int) -> bool:
+        """Whether a deadline has passed: then `Tick` ends jobs. O(1)."""
+        return bool(self._deadlines) and self._deadlines[0][0] <= now
+
+    def _expire(self, now: int) -> list[m.Instruction]:
+        """Ends the jobs whose deadline has passed, and all work on them."""
+        out: list[m.Instruction] = []
+        while self.due(now):
+            job = self.jobs.get(heapq.heappop(self._deadlines)[1])
+            if job is not None and job.state == RUNNING and 0 < job.deadline <= now:
+                out += self._end_job(job, JOB_FAILED, answers.too_late(job), now, also=(PROVED,))
+        return out
 
     def _locate(
         self, session: Session, job_id: bytes, index: int, placements: Container[common_pb2.Placement] | None
@@ -191,7 +250,7 @@ class JobBook:
             error = make_status(NOT_FOUND, "this job is not open on this session", reason="JOB_NOT_OPEN")
             return [answers.refused(connection, error, message.job_id)]
         if job.state != RUNNING:
-            return [m.Send(connection, news) for news in answers.job_news(job)]
+            return answers.once_durable(connection, answers.job_news(job))
         state, error = JOB_CANCELLED, message.error
         if error.code in (0, CANCELLED_CODE):
             error = make_status(CANCELLED_CODE, "the job was cancelled by a client", reason="CANCELLED")

@@ -15,7 +15,8 @@ holds whatever comes in:
 Placement: a task goes to the worker where it is expected to be done first: speed (wires a second, a moving average of
 what the worker measured) against the leases it holds for each of its lanes. Among equals the local one is taken, which
 needs no transfer; a worker at which the task failed before is the last choice. Where every lane is taken the task
-waits; complete tasks first, then those of the job that holds the fewest leases, then the oldest. The local worker has
+waits: clients go in turn, by fair share of the wires; of one client tasks of higher priority come first, then complete
+ones, then those of the job that holds the fewest leases, then the oldest. The local worker has
 no limit (its executor orders its own work): a remote worker that becomes idle is given what the local one has not
 begun.
 
@@ -26,11 +27,13 @@ back to all leases.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
 from google.rpc import status_pb2
+
+from hybrid_prover.admission.fairness import FairShare, Share, one
 
 from .attempts import Attempt, Outcome, failures, losses_in_a_row, quarantine
 from .model import CircuitInfo, SegmentKey
@@ -84,6 +87,7 @@ class Task:
     available: int = 0
     complete: bool = False
     lease: Lease | None = None
+    share: Share = field(default_factory=Share)
 
 
 @dataclass(slots=True)
@@ -117,6 +121,7 @@ class Grant:
     token: int
     chunks: int
     complete: bool
+    share: Share = field(default_factory=Share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,12 +173,21 @@ Instruction = Grant | More | Revoke | Tried | Over | Reclaim
 class LeaseBook:
     """All tasks that wait or are being proved, and all workers. Not thread-safe. Events cost O(workers)."""
 
-    def __init__(self, *, incarnation: int, budget: int, poison_losses: int, lease_nanos: int) -> None:
-        """`incarnation` counts the cloud's starts: larger than at any start before."""
+    def __init__(
+        self,
+        *,
+        incarnation: int,
+        budget: int,
+        poison_losses: int,
+        lease_nanos: int,
+        weight: Callable[[str], float] = one,
+    ) -> None:
+        """`incarnation` counts the cloud's starts: larger than at any start before. `weight` of each client's share."""
         self.tasks: dict[SegmentKey, Task] = {}
         self.workers: dict[bytes, Worker] = {}
         self._waiting: dict[SegmentKey, Task] = {}
         self._leases: Counter[bytes] = Counter()
+        self._fair = FairShare(weight)
         self._budget = budget
         self._poison_losses = poison_losses
         self._ttl = lease_nanos
@@ -261,6 +275,7 @@ class LeaseBook:
         *,
         attempts: Sequence[Attempt] = (),
         holder: tuple[bytes, int] | None = None,
+        share: Share = Share(),  # noqa: B008
     ) -> list[Instruction]:
         """Chunks below `chunks` are durable, and they are all if `complete`.
 
@@ -276,6 +291,7 @@ class LeaseBook:
                 self._hold(worker, task, holder[1], now)
             else:
                 self._waiting[key] = task
+        task.share = share
         task.available = max(task.available, chunks)
         task.complete = task.complete or complete
         if task.lease is not None:
@@ -437,8 +453,9 @@ class LeaseBook:
             del self._waiting[task.key]
             self._token += 1
             self._hold(worker, task, self._token, now)
+            self._fair.charge(task.share.client, task.circuit.wires)
             self._out.append(
-                Grant(worker.worker_id, task.key, task.circuit, self._token, task.available, task.complete)
+                Grant(worker.worker_id, task.key, task.circuit, self._token, task.available, task.complete, task.share)
             )
         if self._lane_free:
             self._lane_free = False
@@ -453,9 +470,12 @@ class LeaseBook:
             if w.connected and not (w.leaving or w.silent) and (not w.bounded or len(w.held) < w.lanes)
         ]
 
-    def _order(self, task: Task) -> tuple[bool, int, int]:
-        """What waits first: what can be finished, then the job that holds least, then the oldest."""
-        return not task.complete, self._leases[task.key[0]], task.number
+    def _order(self, task: Task) -> tuple[bool, tuple[float, int], int, bool, int, int]:
+        """What waits first: what is urgent, then the client whose turn it is; of its tasks those of high priority, what
+        can be finished, the job that holds least, the oldest."""
+        share = task.share
+        turn = self._fair.rank(share.client)
+        return not share.urgent, turn, -share.priority, not task.complete, self._leases[task.key[0]], task.number
 
     def _rank(self, worker: Worker, task: Task) -> tuple[bool, float, bool]:
         failed_here = any(a.worker == worker.worker_id for a in task.attempts)

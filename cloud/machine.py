@@ -78,6 +78,7 @@ class Machine(Control):
         """Takes up a job from the store, its segments as far as their logs go; gives the work that is due."""
         job.durable = True
         self.jobs[job.job_id] = job
+        self._watch_deadline(job)
         if job.state != RUNNING:
             self._retire(job)
             return []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.fairness import Priority
 from hybrid_prover.v1 import assembly_pb2, common_pb2, uplink_pb2
 
 from .assembly import Assembly
@@ -157,11 +158,14 @@ class Requeue:
     job_id: bytes
     logs: tuple[Recovered, ...]
     submission: int = 0
+    priority: Priority = Priority.NORMAL
+    deadline: int = 0
+    """Of that submission."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Time has passed; about once a minute."""
+    """Time has passed; about once a minute, and when a deadline is due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,6 +334,11 @@ class StopAssembly:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Write nothing, but wait as a save does: what is told next may be something whose save is still under way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Changed:
     """Whoever watches the job (or the assembly) has something new to see."""
 
@@ -354,6 +363,7 @@ Instruction = (
     | SaveAssembly
     | Assemble
     | StopAssembly
+    | Settle
     | Changed
 )
-SAVES = (SaveJob, SaveSegment, SaveState, SaveAttempt, SaveDistrust, SaveAssembly)
+SAVES = (SaveJob, SaveSegment, SaveState, SaveAttempt, SaveDistrust, SaveAssembly, Settle)

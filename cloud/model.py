@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.fairness import Priority, Share
 from hybrid_prover.v1 import common_pb2, job_pb2
 
 from .assembly import Assembly, assembly_view
@@ -134,10 +135,19 @@ class Job:
     """Its last stage, if one was asked for."""
     client: str = ""
     """Who submitted it, as the edge that opened it first says; empty for jobs of a time without clients."""
+    priority: Priority = Priority.NORMAL
+    """The most urgent that it was opened with."""
+    deadline: int = 0
+    """When it ends unfinished, the latest that it was opened with, Unix nanoseconds; 0 is never."""
     edges: set[str] = field(default_factory=set)
     """The edges that want it: those that opened it and have not withdrawn (see `ownership.edge_of`)."""
     subscribers: set[bytes] = field(default_factory=set)
     """Sessions that opened the job and hear of its changes."""
+
+    @property
+    def share(self) -> Share:
+        """Its place among others."""
+        return Share(self.client, self.priority)
 
     @property
     def shown_revision(self) -> int:
@@ -166,6 +176,8 @@ def job_view(job: Job) -> job_pb2.Job:
         accepted_unix_nanos=job.accepted_nanos,
         ended_unix_nanos=job.ended_nanos,
         revision=job.shown_revision,
+        priority=int(job.priority),  # type: ignore[arg-type]
+        deadline_unix_nanos=job.deadline,
     )
     if job.assembly is not None:
         view.assembly.CopyFrom(assembly_view(job.assembly))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from .model import SegmentKey
+from hybrid_prover.admission.quotas import UNLIMITED, Exceeded, Quota, Usage, exceeded
+
+from .model import ENDED_STATES, RUNNING, WITNESS_PLACEMENTS, Job, SegmentKey
+
+SECOND = 1_000_000_000
 
 
 def credit_to_grant(window: int, owed: int, outstanding: int, largest: int) -> int:
@@ -22,6 +26,56 @@ def session_window(wanted: int, smallest: int, reserved: int, limit: int) -> int
     """Credit for a new session, or 0 if there is no room for it: what is left of the limit, at most what is wanted."""
     left = min(wanted, limit - reserved)
     return left if left >= smallest else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all clients together may have unfinished, and each of them."""
+
+    jobs: int = 1 << 62
+    segments: int = 1 << 62
+    backlog_bytes: int = 1 << 62
+    quota: Callable[[str], Quota] = lambda _client: UNLIMITED
+
+    def check(self, client: str, wanted: Usage, jobs: Iterable[Job], pace: int) -> Exceeded | None:
+        """Whether a client's new job has room among the `jobs`; a refusal's wait is what half of the segments before it
+        take at one every `pace` nanoseconds. A job is taken when nothing else is there, else it would wait for ever;
+        its client's quota holds all the same. O(unfinished segments)."""
+        everybody = mine = Usage()
+        for job in jobs:
+            if job.state == RUNNING or job.logs_kept:
+                everybody = add(everybody, usage(job))
+                if job.client == client:
+                    mine = add(mine, usage(job))
+        over = None
+        if everybody.jobs or everybody.backlog_bytes:
+            whole = Quota(jobs=self.jobs, segments=self.segments, backlog_bytes=self.backlog_bytes)
+            over = exceeded(whole, "", everybody, wanted)
+        over = over or exceeded(self.quota(client), client, mine, wanted)
+        if over is None or over.wanted > over.most:
+            return over
+        before = (mine if over.client else everybody).segments
+        return replace(over, retry_after=min(60 * SECOND, max(SECOND, before * pace // 2)))
+
+
+def usage(job: Job) -> Usage:
+    """What a job takes: running, or ended with its logs kept."""
+    if job.state != RUNNING:
+        return Usage(0, 0, job.witness_bytes)
+    return Usage(1, sum(s.state not in ENDED_STATES for s in job.segments), job.witness_bytes)
+
+
+def wanted_again(job: Job) -> Usage:
+    """What an ended job takes that goes again: its leaf proofs stay, and what is kept of its witnesses counts
+    already."""
+    left = [s.circuit.wires for s in job.segments if s.leaf is None]
+    size = 0 if job.placement not in WITNESS_PLACEMENTS else 33 * sum(left) - job.witness_bytes
+    return Usage(1, len(left), max(0, size))
+
+
+def add(a: Usage, b: Usage) -> Usage:
+    """Both together."""
+    return Usage(a.jobs + b.jobs, a.segments + b.segments, a.backlog_bytes + b.backlog_bytes)
 
 
 class BatchCause(StrEnum):

@@ -56,7 +56,7 @@ class Proving(Ingest):
         except WireError as e:
             return [answers.refused(connection, e.status, message.job_id, message.segment)]
         if segment.state not in OPEN_STATES:
-            return [m.Send(connection, news) for news in answers.segment_news(job, segment)]
+            return answers.once_durable(connection, answers.segment_news(job, segment))
         try:
             parse_leaf(message.leaf, segment.circuit.n_public, f"segments[{segment.index}]")
         except WireError as e:
@@ -147,6 +147,7 @@ class Proving(Ingest):
             segment.timings.extend(event.timings((job_id, index)))
             job.revision += 1
             touched[job_id] = job
+            self._verified.append(now)
             out += [m.SaveSegment(job, segment), m.Discard((job_id, index))]
             out += self._tell(job, answers.verified(job, segment))
             out += self._leaf_verified(job, segment)

@@ -20,6 +20,10 @@ from .model import CircuitInfo, Maker, SegmentKey
 
 FEED_BYTES = 8 << 20
 """Records of one lease in flight: sent and not summed yet."""
+UNREAD_BYTES = 32 << 20
+"""Records of all leases of a worker that wait to be written to it; beyond that none is read from disk."""
+UNREAD_MESSAGES = 4096
+"""Messages that wait to be written to a worker; beyond that it is not listened to."""
 _READ_BYTES = 1 << 20
 """Records read from a log at a time."""
 
@@ -55,14 +59,30 @@ class Remote:
         self.worker_id = worker_id
         self.maker = maker
         self.name = maker.name
-        self.outbox: asyncio.Queue[worker_pb2.WorkResponse | status_pb2.Status] = asyncio.Queue()
+        self._outbox: asyncio.Queue[worker_pb2.WorkResponse | status_pb2.Status] = asyncio.Queue()
+        self._unread = 0
+        self._taken = asyncio.Event()
         self._logs = logs
         self._on_damaged = on_damaged
         self._feeds: dict[SegmentKey, _Feed] = {}
 
     def tell(self, item: worker_pb2.WorkResponse | status_pb2.Status) -> None:
         """Queues a message, or the status to end the stream with."""
-        self.outbox.put_nowait(item)
+        self._outbox.put_nowait(item)
+
+    async def take(self) -> worker_pb2.WorkResponse | status_pb2.Status:
+        """The next item to write; waits for one."""
+        item = await self._outbox.get()
+        if isinstance(item, worker_pb2.WorkResponse) and item.HasField("chunk"):
+            self._unread -= len(item.chunk.record)
+        self._taken.set()
+        return item
+
+    async def room(self) -> None:
+        """Waits while the worker does not read what it is told."""
+        while self._outbox.qsize() >= UNREAD_MESSAGES:
+            self._taken.clear()
+            await self._taken.wait()
 
     def grant(
         self, key: SegmentKey, token: int, circuit: CircuitInfo, chunks: int, complete: bool, seed: bytes
@@ -130,6 +150,9 @@ class Remote:
         try:
             while not feed.ended:
                 if feed.sent < feed.available and feed.sent_bytes - feed.taken_bytes < FEED_BYTES:
+                    while self._unread >= UNREAD_BYTES:
+                        self._taken.clear()
+                        await self._taken.wait()
                     if reader is None:
                         reader = await asyncio.to_thread(_open_at, log_path(self._logs, feed.key), feed.sent)
                     records = await asyncio.to_thread(_read, reader, feed.available - feed.sent)
@@ -155,6 +178,7 @@ class Remote:
         for record in records:
             chunk = worker_pb2.ChunkRecord(lease=lease_ref(feed.key, feed.token), record=record)
             self.tell(worker_pb2.WorkResponse(chunk=chunk))
+            self._unread += len(record)
             feed.sent += 1
             feed.sent_bytes += len(record)
 

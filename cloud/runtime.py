@@ -14,11 +14,16 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, NoReturn, TypeVar
 
 import structlog
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.doors import Doors
+from hybrid_prover.admission.fairness import Share
+from hybrid_prover.admission.quotas import Exceeded
+from hybrid_prover.admission.refusals import refusal
+from hybrid_prover.admission.table import QuotaTable
 from hybrid_prover.provenance import LeafFacts
 from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
 from prover_core.artifacts import open_artifacts
@@ -33,13 +38,14 @@ from .batcher import Batcher, Outcome
 from .chunklog import ChunkLogs
 from .config import CloudConfig
 from .dispatch import Dispatcher
-from .errors import RESOURCE_EXHAUSTED, make_status
+from .errors import RESOURCE_EXHAUSTED, WireError, make_status
 from .executor import Timings
 from .keys import KeyCache
 from .links import Link, log_sent
 from .machine import Machine
 from .model import VERIFIED, Maker, Segment, SegmentKey
 from .observer import CloudObserver
+from .policy import Limits
 from .records import Recorder
 from .sessions import Sessions
 from .wrapkeys import WrapStock
@@ -75,11 +81,12 @@ class Runtime:
         sessions = Sessions(
             config.session_credit_bytes, config.max_chunk_bytes, config.ingest_memory_bytes, config.retry_after_ms
         )
+        self.quotas = QuotaTable(config.quotas)
         self.machine = Machine(
             sessions,
+            limits=Limits(config.max_jobs, config.max_pending_segments, config.backlog_bytes, self.quotas.of),
             max_chunk_bytes=config.max_chunk_bytes,
             max_segments=config.max_segments,
-            backlog_bytes=config.backlog_bytes,
             retry_budget=config.retry_budget,
             idle_nanos=int(config.idle_job_hours * 3600e9),
         )
@@ -89,6 +96,8 @@ class Runtime:
             makes=config.make_wrap_keys,
             places=config.assembly_leaves,
         )
+        self.doors = Doors(self.quotas, config.max_watchers, time.monotonic_ns, self._refuse)
+        """What clients hold open."""
         self.started_nanos = time.time_ns()
         self.failed: asyncio.Future[None] | None = None
         """Set when the store cannot be written: nothing can be promised any more, the process must end."""
@@ -99,6 +108,10 @@ class Runtime:
         self._watchers: dict[bytes, set[asyncio.Event]] = {}
         self._circuits: dict[bytes, circuit_pb2.Circuit] = {}
         self.recorder = Recorder(config.data_dir, self.backend, self._circuits)
+
+    def _refuse(self, over: Exceeded) -> NoReturn:
+        self.observer.metrics.admission_refusals.labels(over.reason).inc()
+        raise WireError(refusal(over))
 
     # Carrying out.
 
@@ -160,9 +173,7 @@ class Runtime:
             case m.Assemble():
                 assert instruction.assembly.work is not None
                 known = instruction.assembly.assembly_id
-                self._assembler.put(
-                    known, instruction.assembly.work, instruction.leaves, complete=instruction.complete
-                )
+                self._assembler.put(known, instruction.assembly.work, instruction.leaves, complete=instruction.complete)
             case m.StopAssembly():
                 self._assembler.stop(instruction.assembly_id)
             case m.Changed():
@@ -185,9 +196,7 @@ class Runtime:
     def _assembly_moved(self, assembly_id: bytes, committed: int, proved: int, timings: Timings) -> None:
         self._post_soon(m.AssemblyMoved(assembly_id, committed, proved, timings))
 
-    def _assembly_made(
-        self, assembly_id: bytes, result: assembly_pb2.AssemblyResult, timings: Timings
-    ) -> None:
+    def _assembly_made(self, assembly_id: bytes, result: assembly_pb2.AssemblyResult, timings: Timings) -> None:
         self._post_soon(m.AssemblyMade(assembly_id, result, timings))
 
     def _assembly_broken(self, assembly_id: bytes, error: status_pb2.Status, timings: Timings) -> None:
@@ -198,6 +207,10 @@ class Runtime:
     def segment(self, key: SegmentKey) -> Segment | None:
         job = self.machine.jobs.get(key[0])
         return job.segments[key[1]] if job is not None else None
+
+    def share(self, key: SegmentKey) -> Share:
+        job = self.machine.jobs.get(key[0])
+        return job.share if job is not None else Share()
 
     def leaf_made(self, key: SegmentKey, leaf: common_pb2.LeafProof, timings: Timings, maker: Maker) -> None:
         milliseconds = {t.phase: t.duration_nanos // 1_000_000 for t in timings}

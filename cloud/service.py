@@ -19,6 +19,7 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from hybrid_prover.admission.gate import BACKSTOP, Gate
 from hybrid_prover.security.limits import listening_options
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.v1 import (
@@ -94,8 +95,11 @@ class CloudServer:
     async def start(self) -> None:
         """Resumes what the store holds, then listens. `InvalidInputError` names a taken port or a bad setting."""
         limit = self.config.max_message_bytes
+        metrics = self.aggregator.observer.metrics
+        gate = Gate(self.config.max_calls, lambda reason: metrics.admission_refusals.labels(reason).inc())
         server = grpc.aio.server(
-            interceptors=[CallMeter(self.aggregator.observer.metrics), make_guard(self.config)],
+            interceptors=[CallMeter(metrics), gate, make_guard(self.config)],
+            maximum_concurrent_rpcs=BACKSTOP * self.config.max_calls,
             options=[
                 ("grpc.max_receive_message_length", limit),
                 ("grpc.so_reuseport", 0),

@@ -29,6 +29,8 @@ from .validation import ENCODINGS, check_bytes, check_name
 
 PROTOCOL_VERSION: Final = 1
 SESSION_BYTES: Final = 16
+SESSIONS_PER_EDGE: Final = 4
+"""An edge has one. More are those of connections that have broken unnoticed, or are meant to crowd others out."""
 
 
 @dataclass(slots=True)
@@ -108,6 +110,14 @@ class Sessions:
         out: list[Instruction] = []
         session = self._by_id.get(hello.session_id)
         if session is None:
+            of_edge = sum(bool(identity) and s.identity == identity for s in self._by_id.values())
+            if of_edge >= SESSIONS_PER_EDGE:
+                raise refuse(
+                    RESOURCE_EXHAUSTED,
+                    f"this edge has {of_edge} sessions open, which is as many as it may",
+                    reason="EDGE_SESSIONS",
+                    retry_after_ms=self._retry_after_ms,
+                )
             window = session_window(self._wanted, self._max_chunk, self.reserved, self._limit)
             if not window:
                 raise refuse(

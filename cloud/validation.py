@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import islice
 
+from hybrid_prover.admission.fairness import Priority
 from hybrid_prover.security.principal import is_client_name
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.errors import InvalidInputError
@@ -58,11 +59,19 @@ def check_name(name: str, field: str) -> str:
 
 
 def check_submission(message: uplink_pb2.OpenJob) -> None:
-    """Its submission is a time that can be stored."""
+    """Its submission and its deadline are times that can be stored."""
     if message.submission >> 63:
         raise refuse(
             INVALID_ARGUMENT, "submission is not a time in nanoseconds", reason="SUBMISSION", field="submission"
         )
+    if message.deadline_unix_nanos >> 63:
+        text = "the deadline is not a time in nanoseconds"
+        raise refuse(INVALID_ARGUMENT, text, reason="DEADLINE", field="deadline_unix_nanos")
+
+
+def priority_of(message: uplink_pb2.OpenJob) -> Priority:
+    """What it asks for; of a number that is not known here, NORMAL."""
+    return Priority(message.priority) if message.priority in Priority._value2member_map_ else Priority.NORMAL
 
 
 def check_open(

@@ -7,15 +7,16 @@ whether its deadline can be met (`in_time`) and its artifacts.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NoReturn
 
 import structlog
 
+from hybrid_prover.admission.doors import Doors
 from hybrid_prover.admission.fairness import Priority
-from hybrid_prover.admission.quotas import SECOND, Buckets, Exceeded, QuotaTable, Slots, Usage, exceeded
+from hybrid_prover.admission.quotas import SECOND, Buckets, Exceeded, Usage, exceeded
 from hybrid_prover.admission.refusals import refusal
+from hybrid_prover.admission.table import QuotaTable
 from hybrid_prover.security.principal import Principal
 
 from .config import EdgeConfig
@@ -25,12 +26,6 @@ from .model import Code, Failure, JobPlan, Placement
 from .status import RpcError, rpc_error
 
 log = structlog.get_logger("edge.admission")
-
-UPLOADS = 16
-"""Artifacts that all clients together may be sending at the same time."""
-REGISTRATIONS = 16
-"""Circuits that may be waiting to be read."""
-REGISTRATIONS_EACH = 2
 
 
 class Admission:
@@ -45,8 +40,7 @@ class Admission:
         self._metrics = metrics
         self._clock = clock
         self._submissions = Buckets(60 * SECOND)
-        self._bytes = Buckets(3600 * SECOND)
-        self._watchers, self._uploads, self._registrations = Slots(), Slots(), Slots()
+        self.doors = Doors(quotas, config.max_watchers, clock, self._refuse)
         self._trouble = ""
 
     def submission(self, caller: Principal, priority: int) -> Priority:
@@ -104,35 +98,6 @@ class Admission:
             field="deadline_unix_nanos",
             metadata={"needed_nanos": str(needed)},
         )
-
-    @contextlib.contextmanager
-    def upload(self, client: str, size: int) -> Iterator[None]:
-        """An artifact of so many bytes is being received."""
-        quota = self._quotas.of(client)
-        with self._held(self._uploads, "uploads", client, quota.uploads, UPLOADS):
-            most = quota.artifact_bytes_per_hour
-            if wait := self._bytes.take(client, size, most, self._clock()):
-                self._refuse(Exceeded("artifact_bytes_per_hour", client, most, size, most, wait))
-            yield
-
-    def watcher(self, client: str) -> contextlib.AbstractContextManager[None]:
-        """A job is being watched."""
-        most = self._config.max_watchers
-        return self._held(self._watchers, "watchers", client, self._quotas.of(client).watchers, most)
-
-    def registration(self, client: str) -> contextlib.AbstractContextManager[None]:
-        """A circuit's artifacts are being read, or wait for that."""
-        return self._held(self._registrations, "registrations", client, REGISTRATIONS_EACH, REGISTRATIONS)
-
-    @contextlib.contextmanager
-    def _held(self, slots: Slots, name: str, client: str, each: int, together: int) -> Iterator[None]:
-        over = slots.take(name, client, each, together)
-        if over is not None:
-            self._refuse(over)
-        try:
-            yield
-        finally:
-            slots.give(client)
 
     def _refuse(self, over: Exceeded, reason: str = "") -> NoReturn:
         self.count(over.reason)

@@ -19,7 +19,7 @@ from . import policy
 from .core import EdgeCore
 from .instructions import EnsureCircuit, FetchResult
 from .model import Code, Failure
-from .status import failure, failure_of, from_status
+from .status import failure, failure_of, from_status, told_wait
 
 log = structlog.get_logger("edge.uplink")
 
@@ -60,8 +60,9 @@ class CloudCalls:
         except Exception as e:
             made = call_failure(e) if isinstance(e, grpc.aio.AioRpcError) else failure_of(e)
             log.warning("circuit not taken", circuit=digest.hex(), code=made.code.name, error=made.message)
-            wait = policy.backoff(4, random.random())
-            core.apply(core.machine.circuit_failed(digest, made, wait, core.now()))
+            told = told_wait(made)
+            wait = policy.backoff(4, random.random()) if told is None else int(told * (1 + random.random()))
+            core.apply(core.machine.circuit_failed(digest, made, wait, core.now(), later=told is not None))
         else:
             core.apply(core.machine.circuit_ready(digest, core.now()))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from hybrid_prover.admission.quotas import QuotaTable
+from hybrid_prover.admission.table import QuotaTable
 from hybrid_prover.security.principal import Principal
 from hybrid_prover.v1 import common_pb2, job_pb2
 from prover_core.artifacts import ArtifactStore
@@ -153,7 +153,7 @@ class EdgeCore:
         client, deadline = caller.client, request.deadline_unix_nanos
         priority = self.admission.submission(caller, request.priority)
         requests.check_outline(request)
-        job_id = requests.job_id(request, self.spool.spool.secret)
+        job_id = requests.job_id(request, self.spool.spool.secret, client)
         async with self._submitting:
             known = self.machine.jobs.get(job_id)
             again = known is not None and known.state in (JobState.FAILED, JobState.CANCELLED)

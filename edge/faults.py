@@ -65,6 +65,16 @@ def unproved(segment: int, why: str) -> Failure:
     )
 
 
+def no_assembly() -> Failure:
+    """The cloud ended the job without the assembly that it was asked for: it knows none."""
+    return failure(
+        Code.UNIMPLEMENTED,
+        "the cloud proved the job and made no assembly: its version knows none",
+        reason="NO_ASSEMBLY",
+        field="assembly",
+    )
+
+
 def wrong_count(leaves: int, segments: int) -> Failure:
     """The cloud's result does not fit the job."""
     text = f"the cloud's result has {leaves} leaf proofs for {segments} segments"

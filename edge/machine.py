@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from . import policy
-from .faults import wrong_count
+from .faults import no_assembly, wrong_count
 from .instructions import EnsureCircuit, FetchResult, Instruction, Message, SaveJob, SaveSegment, SendChunk
 from .jobs import JobBook
 from .model import Code, Failure, Job, JobState, Segment, SegmentState, Timing
@@ -85,11 +85,17 @@ class EdgeMachine(JobBook):
                 self._out += self._outbox.announce(job, now)
         return self._drain()
 
-    def circuit_failed(self, digest: bytes, failure: Failure, wait: int, now: int) -> list[Instruction]:
-        """The cloud did not take the circuit. Tried again after `wait` if that may help; else its jobs fail."""
+    def circuit_failed(
+        self, digest: bytes, failure: Failure, wait: int, now: int, *, later: bool = False
+    ) -> list[Instruction]:
+        """The cloud did not take the circuit. Tried again after `wait` if that may help; else its jobs fail.
+
+        `later`: the cloud says when to come back.
+        """
         if self._outbox.circuits.get(digest) is False:
-            attempts = self._outbox.circuit_retries.get(digest, (0, 0))[0] + 1
-            if failure.code in TRANSIENT and attempts < policy.MAX_OPENS:
+            full = later and failure.code is Code.RESOURCE_EXHAUSTED
+            attempts = self._outbox.circuit_retries.get(digest, (0, 0))[0] + (not full)
+            if full or (failure.code in TRANSIENT and attempts < policy.MAX_OPENS):
                 self._outbox.circuit_retries[digest] = (attempts, now + wait)
             else:
                 del self._outbox.circuits[digest]
@@ -289,12 +295,23 @@ class EdgeMachine(JobBook):
             self._fail_segment(*found, failure, now)
         return self._drain()
 
-    def job_done(self, job_id: bytes, now: int) -> list[Instruction]:
+    def job_assembling(self, job_id: bytes, status: bytes) -> list[Instruction]:
+        """The cloud assembles the job's leaf proofs."""
+        job = self.jobs.get(job_id)
+        if job is not None and job.state is JobState.RUNNING and job.plan.assembly is not None:
+            job.assembly_status = status
+            self._touch(job)
+        return self._drain()
+
+    def job_done(self, job_id: bytes, now: int, assembly: bytes = b"", status: bytes = b"") -> list[Instruction]:
         """Every proof is verified and every link holds. The job ends once all leaf proofs are verified here too."""
         job = self.jobs.get(job_id)
         if job is not None:
             self._confirm(job)
-            if job.state is JobState.RUNNING:
+            if job.state is JobState.RUNNING and job.plan.assembly is not None and not assembly:
+                self._fail_job(job, no_assembly(), now)
+            elif job.state is JobState.RUNNING:
+                job.assembly, job.assembly_status = assembly, status
                 job.awaiting_result = True
                 for s in job.segments:
                     self._completed(job, s, now)

@@ -115,6 +115,8 @@ class JobPlan:
     """Wires in a chunk: fixed when the job is accepted, so that a witness made again gives the same chunks."""
     client: str = ""
     """Who submitted it first, by the name of the token; empty for jobs of a time without tokens."""
+    assembly: bytes | None = None
+    """Serialized `AssemblyOptions`, if the job is to end with one proof over all; else None."""
 
 
 @dataclass(slots=True)
@@ -211,6 +213,10 @@ class Job:
     """When it ends unfinished, the latest of its submissions'; 0 is never."""
     turned_away: bool = False
     """The cloud has no room for it now: it is opened again later, and nothing more is made for it meanwhile."""
+    assembly: bytes = b""
+    """Serialized `AssemblyResult`, as the cloud gave it: it is passed on, and clients check it."""
+    assembly_status: bytes = b""
+    """Serialized `Assembly`: what the cloud last said of it."""
     awaiting_result: bool = False
     """The cloud says done, but leaf proofs are missing here."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hybrid_prover.v1 import common_pb2, job_pb2
+from hybrid_prover.v1 import assembly_pb2, common_pb2, job_pb2
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest, FrVector
 
@@ -32,15 +32,16 @@ def checked_digest(raw: bytes, field: str) -> Digest:
     return Digest(raw)
 
 
-def job_id(request: job_pb2.SubmitJobRequest, secret: bytes) -> bytes:
-    """SHA-256 over placement, circuits, inputs (by name) and links (sorted): the name is a label and not content.
+def job_id(request: job_pb2.SubmitJobRequest, secret: bytes, client: str = "") -> bytes:
+    """SHA-256 over placement, circuits, inputs (by name), links (sorted), assembly: the name is a label, not content.
 
     The id of a private job is keyed with the edge's secret: the cloud sees ids, and without a key could test guesses
-    of secret inputs against one. Such a job is the same job on the same edge only.
+    of secret inputs against one. It is the client's own, too: another client who guessed the inputs would learn from
+    the edge's answer that they are right. So such a job is the same job for the same client on the same edge only.
     """
     parts = [_DOMAIN, bytes([request.placement])]
     if request.placement == common_pb2.PLACEMENT_PRIVATE:
-        parts.append(secret)
+        parts += [secret, client.encode()]
     parts.append(len(request.segments).to_bytes(4, "little"))
     for segment in request.segments:
         parts += [segment.circuit, len(segment.inputs).to_bytes(4, "little")]
@@ -48,7 +49,15 @@ def job_id(request: job_pb2.SubmitJobRequest, secret: bytes) -> bytes:
             parts += [signal.name.encode(), signal.values]
     links = sorted((k.from_segment, k.from_signal, k.to_segment, k.to_signal) for k in request.links)
     parts += [b"".join(n.to_bytes(4, "little") for n in link) for link in links]
+    if request.HasField("assembly"):
+        parts.append(b"assembly" + _chain_content(request.assembly))
     return Digest.of(*parts).raw
+
+
+def _chain_content(options: assembly_pb2.AssemblyOptions) -> bytes:
+    if not options.HasField("chain"):
+        return b""
+    return options.chain.out.to_bytes(4, "little") + options.chain.into.to_bytes(4, "little")
 
 
 def check_outline(request: job_pb2.SubmitJobRequest) -> None:
@@ -82,8 +91,25 @@ def plan_job(
     what is wrong with it."""
     found = [_segment(i, spec, circuits) for i, spec in enumerate(request.segments)]
     links = _links(request, found)
+    assembly = _assembly(request, found)
     segments = tuple(SegmentPlan(c.digest, c.wires) for c in found)
-    return JobPlan(known_id, request.name, Placement(request.placement), segments, links, chunk_wires, client)
+    return JobPlan(known_id, request.name, Placement(request.placement), segments, links, chunk_wires, client, assembly)
+
+
+def _assembly(request: job_pb2.SubmitJobRequest, circuits: list[CircuitRecord]) -> bytes | None:
+    if not request.HasField("assembly"):
+        return None
+    if request.assembly.HasField("chain"):
+        if len({c.digest for c in circuits}) > 1:
+            raise InvalidInputError(
+                "assembly.chain: a chain goes through segments of one circuit only", field="assembly.chain"
+            )
+        for name in ("out", "into"):
+            signal, count = getattr(request.assembly.chain, name), circuits[0].public_signals
+            if signal >= count:
+                text = f"assembly.chain.{name}: the segments have {count} public signals, no number {signal}"
+                raise InvalidInputError(text, field=f"assembly.chain.{name}")
+    return request.assembly.SerializeToString()
 
 
 def _placement(value: int) -> Placement:

@@ -60,7 +60,7 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
                             writer = self._core.artifacts.writer(digest, request.header.size)
                         except InvalidInputError as e:
                             raise InvalidInputError(str(e), field=f"header.{e.field}") from e
-                        held.enter_context(self._core.admission.upload(current().client, request.header.size))
+                        held.enter_context(self._core.admission.doors.upload(current().client, request.header.size))
                         continue
                     if not request.HasField("data") or len(request.data) > MAX_PART:
                         raise InvalidInputError(
@@ -91,7 +91,7 @@ class CircuitService(circuit_pb2_grpc.CircuitServiceServicer):
             self._refuse_if_in_use(record.digest)
         try:
             # Whoever has gone meanwhile waits no more: one circuit is read at a time.
-            with self._core.admission.registration(current().client):
+            with self._core.admission.doors.registration(current().client):
                 async with self._reading:
                     facts = await self._core.pool.describe(self._core.files(record))
         except WorkerDied as e:

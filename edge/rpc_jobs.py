@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from hybrid_prover.security import principal
-from hybrid_prover.v1 import common_pb2, job_pb2, job_pb2_grpc
+from hybrid_prover.v1 import assembly_pb2, common_pb2, job_pb2, job_pb2_grpc
 from prover_core.errors import InvalidInputError
 
 from .core import EdgeCore
@@ -74,7 +74,7 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
     @streaming
     async def WatchJob(self, request: job_pb2.WatchJobRequest, context: Any) -> AsyncIterator[job_pb2.WatchJobResponse]:
         job = self._core.job(request.job_id, principal.current())
-        with self._core.admission.watcher(principal.current().client):
+        with self._core.admission.doors.watcher(principal.current().client):
             while True:
                 ended, revision = job.state is not JobState.RUNNING, job.revision
                 yield job_pb2.WatchJobResponse(job=job_message(job))
@@ -109,6 +109,7 @@ class JobQueryService(job_pb2_grpc.JobQueryServiceServicer):
         return job_pb2.GetResultResponse(
             proofs=[common_pb2.LeafProof.FromString(s.leaf) for s in job.segments],
             circuits=[s.circuit for s in job.segments],
+            assembly=assembly_pb2.AssemblyResult.FromString(job.assembly) if job.assembly else None,
         )
 
 

@@ -25,8 +25,8 @@ from prover_core.errors import FormatError
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 5
-"""1 had no public signals, 2 no clients, 3 no word of partials, 4 no priorities and deadlines."""
+SCHEMA_VERSION = 6
+"""1 had no public signals, 2 no clients, 3 no word of partials, 4 no priorities and deadlines, 5 no assemblies."""
 _ADDED = {
     1: ("ALTER TABLE segments ADD COLUMN publics BLOB",),
     2: (
@@ -37,6 +37,11 @@ _ADDED = {
     4: (
         "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 2",
         "ALTER TABLE jobs ADD COLUMN deadline BIGINT NOT NULL DEFAULT 0",
+    ),
+    5: (
+        "ALTER TABLE jobs ADD COLUMN assembly_options BLOB",
+        "ALTER TABLE jobs ADD COLUMN assembly BLOB NOT NULL DEFAULT X''",
+        "ALTER TABLE jobs ADD COLUMN assembly_status BLOB NOT NULL DEFAULT X''",
     ),
 }
 """What brings each version to the next. Public signals that are missing are made again."""
@@ -72,6 +77,9 @@ _jobs = sa.Table(
     sa.Column("failure", sa.LargeBinary),
     sa.Column("client", sa.String, nullable=False),
     sa.Column("clients", sa.String, nullable=False),  # JSON
+    sa.Column("assembly_options", sa.LargeBinary),  # hybrid_prover.v1.AssemblyOptions
+    sa.Column("assembly", sa.LargeBinary, nullable=False),  # hybrid_prover.v1.AssemblyResult, or empty
+    sa.Column("assembly_status", sa.LargeBinary, nullable=False),  # hybrid_prover.v1.Assembly, or empty
     sa.Column("priority", sa.Integer, nullable=False),
     sa.Column("deadline", sa.BigInteger, nullable=False),
 )
@@ -222,6 +230,9 @@ class Spool:
                 known_to_cloud=False,
                 closing=False,
                 client=plan.client,
+                assembly_options=plan.assembly,
+                assembly=b"",
+                assembly_status=b"",
                 clients=json.dumps([plan.client] if plan.client else []),
                 priority=int(priority),
                 deadline=deadline,
@@ -314,6 +325,8 @@ def job_row(job: Job) -> dict[str, Any]:
         "known_to_cloud": job.known_to_cloud,
         "closing": job.closing,
         "failure": _failure_blob(job.failure),
+        "assembly": job.assembly,
+        "assembly_status": job.assembly_status,
         "priority": int(job.priority),
         "deadline": job.deadline,
     }
@@ -379,6 +392,7 @@ def _job(row: Any, segments: list[Segment]) -> Job:
         tuple(Link(*k) for k in json.loads(row.links)),
         row.chunk_wires,
         row.client,
+        row.assembly_options,
     )
     return Job(
         plan,
@@ -392,6 +406,8 @@ def _job(row: Any, segments: list[Segment]) -> Job:
         known_to_cloud=row.known_to_cloud,
         closing=row.closing,
         clients=set(json.loads(row.clients)),
+        assembly=row.assembly,
+        assembly_status=row.assembly_status,
         priority=Priority(row.priority),
         deadline=row.deadline,
     )

@@ -12,6 +12,7 @@ import os
 from google.protobuf import duration_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from hybrid_prover.errors import read_details
 from prover_core.errors import (
     BackendError,
     FormatError,
@@ -110,6 +111,12 @@ def failure_of(error: Exception, *, prefix: str = "", metadata: dict[str, str] |
             return failure(
                 Code.INTERNAL, f"internal error ({type(error).__name__})", reason="INTERNAL", metadata=metadata
             )
+
+
+def told_wait(made: Failure) -> int | None:
+    """The nanoseconds of its RetryInfo, if it has one."""
+    seconds = read_details(status_pb2.Status.FromString(made.status)).retry_after
+    return None if seconds is None else int(seconds * 1e9)
 
 
 def to_status(made: Failure) -> status_pb2.Status:

@@ -12,8 +12,7 @@ import structlog
 from google.rpc import status_pb2
 
 import hybrid_prover
-from hybrid_prover.errors import read_details
-from hybrid_prover.v1 import uplink_pb2, uplink_pb2_grpc
+from hybrid_prover.v1 import assembly_pb2, uplink_pb2, uplink_pb2_grpc
 from prover_core.errors import InvalidInputError
 from prover_core.formats.chunk import ENCODING_PACKED, partial_digest
 
@@ -25,7 +24,7 @@ from .core import EdgeCore
 from .instructions import Message, SendAbort, SendChunk, SendEnd, SendFailure, SendOpen, SendProof
 from .model import Segment
 from .security import cloud_channel
-from .status import from_status, to_status
+from .status import from_status, to_status, told_wait
 from .views import link_messages, timing_messages, timings_of
 
 log = structlog.get_logger("edge.uplink")
@@ -189,6 +188,8 @@ class Uplink:
                     priority=int(job.priority),  # type: ignore[arg-type]
                     deadline_unix_nanos=job.deadline,
                 )
+                if job.plan.assembly is not None:
+                    opened.assembly.CopyFrom(assembly_pb2.AssemblyOptions.FromString(job.plan.assembly))
                 return uplink_pb2.UplinkRequest(open_job=opened)
             case SendChunk(job_id, segment, sequence, with_partial):
                 record = self._core.chunks[job_id, segment][sequence]
@@ -287,7 +288,11 @@ class Uplink:
                 if update.HasField("failed"):
                     core.apply(machine.job_failed(update.job_id, from_status(update.failed), now))
                 elif update.HasField("done"):
-                    core.apply(machine.job_done(update.job_id, now))
+                    done = update.done
+                    made = done.assembly.SerializeToString() if done.HasField("assembly") else b""
+                    core.apply(machine.job_done(update.job_id, now, made, done.status.SerializeToString()))
+                elif update.HasField("assembling"):
+                    core.apply(machine.job_assembling(update.job_id, update.assembling.SerializeToString()))
             case other:
                 log.warning("message of an unknown kind", kind=other)
 
@@ -307,11 +312,12 @@ class Uplink:
 
     def _refused(self, refused: uplink_pb2.Refused, now: int) -> None:
         status = status_pb2.Status.FromString(refused.error.SerializeToString())
-        made, told = from_status(status), read_details(status).retry_after
+        made = from_status(status)
+        told = told_wait(made)
         segment = refused.segment if refused.has_segment else None
         bound = log.bind(job_id=refused.job_id.hex(), segment=segment)
         bound.warning("refused", code=made.code.name, error=made.message, wanted=refused.next_sequence)
-        wait = policy.backoff(4, random.random()) if told is None else int(told * (1 + random.random()) * 1e9)
+        wait = policy.backoff(4, random.random()) if told is None else int(told * (1 + random.random()))
         self._core.apply(
             self._core.machine.refused(
                 refused.job_id, segment, refused.next_sequence, made, wait, now, later=told is not None

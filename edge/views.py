@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2, job_pb2
 
 from .model import Job, Link, Segment, Timing
 from .spool import CircuitRecord
@@ -72,6 +72,24 @@ def job_message(job: Job) -> job_pb2.Job:
             view.partials.CopyFrom(partial_use(s))
     if job.failure is not None:
         message.error.CopyFrom(to_status(job.failure))
+    if job.plan.assembly is not None:
+        message.assembly.CopyFrom(assembly_message(job, job.plan.assembly))
+    return message
+
+
+def assembly_message(job: Job, options: bytes) -> assembly_pb2.Assembly:
+    """The job's assembly as far as the cloud has told of it. It ends with the job."""
+    if job.assembly_status:
+        message = assembly_pb2.Assembly.FromString(job.assembly_status)
+    else:
+        message = assembly_pb2.Assembly(
+            job_ids=[job.id],
+            options=assembly_pb2.AssemblyOptions.FromString(options),
+            leaves=len(job.segments),
+            accepted_unix_nanos=job.accepted,
+        )
+    # The states have the same numbers.
+    message.state = assembly_pb2.AssemblyState.ValueType(int(job.state))
     return message
 
 

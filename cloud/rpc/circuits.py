@@ -28,6 +28,7 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
 
     def __init__(self, aggregator: Aggregator) -> None:
         self._aggregator = aggregator
+        self._reading = asyncio.Lock()
 
     @guarded
     async def StatArtifacts(
@@ -62,11 +63,12 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
         except InvalidInputError as e:
             raise refuse(INVALID_ARGUMENT, str(e), reason="ARTIFACT_SIZE", field="header.size") from e
         try:
-            while (message := await context.read()) is not grpc.aio.EOF:
-                if not message.HasField("data"):
-                    raise refuse(INVALID_ARGUMENT, "a second header", reason="SECOND_HEADER", field="header")
-                await asyncio.to_thread(writer.write, message.data)
-            await asyncio.to_thread(writer.commit)
+            with self._aggregator.doors.upload(current().name, first.header.size):
+                while (message := await context.read()) is not grpc.aio.EOF:
+                    if not message.HasField("data"):
+                        raise refuse(INVALID_ARGUMENT, "a second header", reason="SECOND_HEADER", field="header")
+                    await asyncio.to_thread(writer.write, message.data)
+                await asyncio.to_thread(writer.commit)
         except FormatError as e:
             raise refuse(DATA_LOSS, str(e), reason="ARTIFACT_ALTERED", field="data") from e
         finally:
@@ -117,12 +119,26 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
                 raise refuse(
                     INVALID_ARGUMENT, "a witness program of no kind", reason="NO_KIND", field="parts.program_kind"
                 )
+        # Whoever has gone meanwhile waits no more: one circuit is read at a time.
+        with self._aggregator.doors.registration(current().name):
+            async with self._reading:
+                circuit = await self._read(request, parts, known)
+        await self._aggregator.register(circuit)
+        return circuit_pb2.RegisterCircuitResponse(circuit=circuit)
+
+    async def _read(
+        self,
+        request: circuit_pb2.RegisterCircuitRequest,
+        parts: circuit_pb2.CircuitParts,
+        known: circuit_pb2.Circuit | None,
+    ) -> circuit_pb2.Circuit:
+        """What the parts say of the circuit, in a thread."""
         try:
-            key = await asyncio.to_thread(self._aggregator.keys.proving_key, zkey.raw)
+            key = await asyncio.to_thread(self._aggregator.keys.proving_key, parts.zkey_digest)
         except InvalidInputError as e:
             raise refuse(INVALID_ARGUMENT, f"the key: {e}", reason="MALFORMED", field="parts.zkey_digest") from e
-        circuit = circuit_pb2.Circuit(
-            digest=zkey.raw,
+        return circuit_pb2.Circuit(
+            digest=parts.zkey_digest,
             name=request.name if known is None or current().operates else known.name,
             parts=parts,
             wires=key.n_vars,
@@ -130,8 +146,6 @@ class Circuits(circuit_pb2_grpc.CircuitServiceServicer):
             public_signals=key.n_public,
             insecure_setup=key.insecure,
         )
-        await self._aggregator.register(circuit)
-        return circuit_pb2.RegisterCircuitResponse(circuit=circuit)
 
     @guarded
     async def GetCircuit(

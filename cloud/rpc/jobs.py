@@ -11,7 +11,7 @@ from hybrid_prover.v1 import job_pb2, job_pb2_grpc
 
 from ..aggregator import Aggregator
 from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
-from ..model import JOB_DONE, Job, job_view
+from ..model import JOB_DONE, RUNNING, Job, job_view
 from ..ownership import visible
 from ..validation import check_bytes
 from .status import abort, guarded
@@ -32,7 +32,10 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
         self, request: job_pb2.GetJobRequest, _context: grpc.aio.ServicerContext
     ) -> job_pb2.GetJobResponse:
         """NOT_FOUND if it is not known."""
-        return job_pb2.GetJobResponse(job=job_view(await self._job(request.job_id)))
+        view = job_view(await self._job(request.job_id))
+        if view.state != RUNNING:
+            await self._aggregator.settled()
+        return job_pb2.GetJobResponse(job=view)
 
     @guarded
     async def ListJobs(
@@ -63,8 +66,12 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
             await self._job(request.job_id)
         except WireError as e:
             await abort(context, e.status)
-        async for job in self._aggregator.watch(request.job_id):
-            yield job_pb2.WatchJobResponse(job=job)
+        try:
+            with self._aggregator.doors.watcher(current().name):
+                async for job in self._aggregator.watch(request.job_id):
+                    yield job_pb2.WatchJobResponse(job=job)
+        except WireError as e:
+            await abort(context, e.status)
 
     @guarded
     async def GetResult(
@@ -78,6 +85,7 @@ class Jobs(job_pb2_grpc.JobQueryServiceServicer):
             raise refuse(
                 FAILED_PRECONDITION, f"the job is {state}{why}", reason="NOT_DONE", field="job_id", state=state
             )
+        await self._aggregator.settled()
         return job_pb2.GetResultResponse(
             proofs=[s.leaf for s in job.segments if s.leaf is not None],
             circuits=[s.circuit.digest for s in job.segments],

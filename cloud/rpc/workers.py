@@ -56,6 +56,7 @@ class Workers(worker_pb2_grpc.WorkerServiceServicer):
 
     async def _read(self, remote: Remote, context: grpc.aio.ServicerContext) -> None:
         while True:
+            await remote.room()
             request = await context.read()
             if request is grpc.aio.EOF:
                 return
@@ -66,7 +67,7 @@ class Workers(worker_pb2_grpc.WorkerServiceServicer):
 async def _write(remote: Remote, context: grpc.aio.ServicerContext) -> status_pb2.Status:
     """Writes until there is a status to end with."""
     while True:
-        item = await remote.outbox.get()
+        item = await remote.take()
         if isinstance(item, status_pb2.Status):
             return item
         await context.write(item)

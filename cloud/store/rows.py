@@ -11,6 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from google.rpc import status_pb2
 
+from hybrid_prover.admission.fairness import Priority
 from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
 
 from ..assembly import Assembly, assembly_from_view, assembly_view
@@ -42,6 +43,8 @@ def state_write(job: Job) -> Write:
         "submission": job.submission,
         "client": job.client,
         "edges": json.dumps(sorted(job.edges)),
+        "priority": int(job.priority),
+        "deadline_nanos": job.deadline,
     }
     return Write(schema.jobs, (row,))
 
@@ -269,5 +272,7 @@ def _job(row: Any, links: list[common_pb2.Link], segments: list[Segment]) -> Job
         submission=row.submission,
         client=row.client,
         edges=set(json.loads(row.edges)),
+        priority=Priority(row.priority),
+        deadline=row.deadline_nanos,
         durable=True,
     )

@@ -31,6 +31,8 @@ jobs = sa.Table(
     sa.Column("submission", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("client", sa.Text, nullable=False, server_default=sa.text("''")),
     sa.Column("edges", sa.Text, nullable=False, server_default="[]"),  # JSON: identities
+    sa.Column("priority", sa.Integer, nullable=False, server_default="2"),
+    sa.Column("deadline_nanos", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index("jobs_by_time", "accepted_nanos"),
     sa.Index("jobs_by_client", "client", "accepted_nanos"),
     sa.Index("jobs_by_state", "state"),

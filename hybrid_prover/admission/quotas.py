@@ -1,24 +1,9 @@
-"""How much one client may have in a daemon: the limits, the table they come from, and the arithmetic. Time is given.
-
-The table is a TOML file; what it leaves out has the value below. `default` is every client that is not named.
-
-    [default]
-    jobs = 64
-    [client.alice]
-    jobs = 500
-    weight = 4.0
-"""
+"""How much one client may have in a daemon: the limits and the arithmetic. No I/O; the time is an argument."""
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any, Final
-
-from hybrid_prover.security.principal import LOCAL, is_client_name
-from prover_core.errors import FormatError, InvalidInputError, ProverError
+from dataclasses import dataclass, field
+from typing import Final
 
 SECOND: Final = 1_000_000_000
 GIB: Final = 1 << 30
@@ -39,24 +24,24 @@ class Quota:
     artifact_bytes_per_hour: int = 64 * GIB
     """Bytes of artifacts it may bring, of which so many may come at once."""
     uploads: int = 4
-    """Artifacts it may be sending at the same time."""
+    """Artifacts it may be sending, and circuits it may be registering, at the same time."""
     watchers: int = 64
     """Jobs that it may watch at the same time."""
     weight: float = 1.0
     """How much of the provers it gets for each unit that a client of weight 1 gets, where both have work."""
 
 
-_HUGE: Final = 1 << 62
+HUGE: Final = 1 << 62
 UNLIMITED: Final = Quota(
-    jobs=_HUGE,
-    segments=_HUGE,
-    backlog_bytes=_HUGE,
-    submissions_per_minute=_HUGE,
-    artifact_bytes_per_hour=_HUGE,
-    uploads=_HUGE,
-    watchers=_HUGE,
+    jobs=HUGE,
+    segments=HUGE,
+    backlog_bytes=HUGE,
+    submissions_per_minute=HUGE,
+    artifact_bytes_per_hour=HUGE,
+    uploads=HUGE,
+    watchers=HUGE,
 )
-"""Of everybody on this machine, where there are no tokens that tell clients apart."""
+"""Of everybody on this machine, where there are no tokens that tell clients apart, and of edges and workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,80 +166,3 @@ class Slots:
         self.by_client[client] -= 1
         if not self.by_client[client]:
             del self.by_client[client]
-
-
-class QuotaTable:
-    """The limits of all clients; looks at the file again whenever that has changed."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        """`InvalidInputError` or `FormatError` (field `quotas`) if the file cannot serve."""
-        self._path = path
-        self._stamp: tuple[int, int, int] | None = None
-        self._named: Mapping[str, Quota] = {LOCAL.client: UNLIMITED}
-        self._default = Quota()
-        self.trouble = ""
-        """Why the file's last change was not taken; the limits before it go on. Empty if all is well."""
-        if path is not None:
-            self._stamp = self._look()
-            if self._stamp is None:
-                raise InvalidInputError(f"the table of quotas {path} does not exist", field="quotas")
-            self._read(path)
-
-    def of(self, client: str) -> Quota:
-        """The limits of a client; those of nobody in particular for the empty name. One `stat`."""
-        if self._path is not None and (stamp := self._look()) != self._stamp:
-            self._stamp, self.trouble = stamp, ""
-            try:
-                self._read(self._path)
-            except (OSError, ProverError) as e:
-                self.trouble = str(e)
-        return self._named.get(client, self._default)
-
-    def weight(self, client: str) -> float:
-        """A client's weight as of the last look at the file."""
-        return self._named.get(client, self._default).weight
-
-    def _read(self, path: Path) -> None:
-        self._default, self._named = read_table(path.read_text(), str(path))
-
-    def _look(self) -> tuple[int, int, int] | None:
-        assert self._path is not None
-        try:
-            found = self._path.stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino, found.st_size
-
-
-def read_table(text: str, name: str = "quotas") -> tuple[Quota, dict[str, Quota]]:
-    """(everybody's limits, those of named clients). `FormatError` names the table and the key that is wrong."""
-    try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as e:
-        raise FormatError(f"{name}: {e}", field="quotas") from None
-    if unknown := sorted(content.keys() - {"default", "client"}):
-        raise FormatError(f"{name}: [{unknown[0]}] is neither [default] nor [client.NAME]", field="quotas")
-    default = _quota(Quota(), content.get("default", {}), f"{name}: [default]")
-    clients = content.get("client", {})
-    if not isinstance(clients, dict):
-        raise FormatError(f"{name}: client is not a table of clients", field="quotas")
-    named = {LOCAL.client: UNLIMITED}
-    for client, values in clients.items():
-        if not is_client_name(client):
-            raise FormatError(f"{name}: {client!r} is not the name of a client", field="quotas")
-        named[client] = _quota(named.get(client, default), values, f"{name}: [client.{client}]")
-    return default, named
-
-
-def _quota(base: Quota, values: Any, where: str) -> Quota:
-    if not isinstance(values, dict):
-        raise FormatError(f"{where} is not a table", field="quotas")
-    known = {f.name for f in fields(Quota)}
-    for key, value in values.items():
-        if key not in known:
-            raise FormatError(f"{where}: {key} is not one of {', '.join(sorted(known))}", field="quotas")
-        least = 0.001 if key == "weight" else 1
-        whole = isinstance(value, int) and not isinstance(value, bool)
-        if not (whole or (key == "weight" and isinstance(value, float))) or not least <= value <= _HUGE:
-            raise FormatError(f"{where}: {key} = {value!r} is not a number of at least {least}", field="quotas")
-    return replace(base, **values)

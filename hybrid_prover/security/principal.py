@@ -41,6 +41,11 @@ class Principal:
     worker: str = ""
     """Identity of the worker, in the same way."""
 
+    @property
+    def name(self) -> str:
+        """Whom limits count: the client, or who calls for itself."""
+        return self.client or self.edge or self.worker
+
     def may(self, right: Right) -> bool:
         """Whether the caller has a right."""
         return right in self.rights or (Right.OPERATE in self.rights and right in GRANTABLE)

@@ -134,7 +134,7 @@ def stage1(data: bytes) -> None:
 
 def uplink(data: bytes) -> None:
     sessions = Sessions(1 << 16, 1 << 12, 1 << 20, 10)
-    machine = Machine(sessions, max_chunk_bytes=1 << 12, max_segments=8, backlog_bytes=1 << 20)
+    machine = Machine(sessions, max_chunk_bytes=1 << 12, max_segments=8)
     machine.handle(m.CircuitKnown(CircuitInfo(CIRCUIT, 8, 2)), 0)
     at, now = 0, 0
     while at + 2 <= len(data):

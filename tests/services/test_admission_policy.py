@@ -17,14 +17,13 @@ from hybrid_prover.admission.quotas import (
     Buckets,
     Exceeded,
     Quota,
-    QuotaTable,
     Slots,
     TokenBucket,
     Usage,
     exceeded,
-    read_table,
 )
 from hybrid_prover.admission.refusals import refusal
+from hybrid_prover.admission.table import QuotaTable, read_table
 from prover_core.errors import FormatError, InvalidInputError
 
 MINUTE = 60 * SECOND

@@ -14,8 +14,10 @@ from cloud import messages as m
 from cloud.errors import violated_field
 from cloud.machine import Machine
 from cloud.model import CircuitInfo, job_view
+from cloud.policy import Limits
 from cloud.sessions import Sessions
 from cloud.store import segment_writes
+from hybrid_prover.errors import read_details
 from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.formats.chunk import ENCODING_PACKED, chunk_digest, encode_chunk
 from prover_core.types import FrVector
@@ -47,7 +49,10 @@ class Cloud:
 
     machine: Machine = field(
         default_factory=lambda: Machine(
-            Sessions(WINDOW, 1024, 2 * WINDOW, 1000), max_chunk_bytes=1024, max_segments=64, backlog_bytes=1 << 20
+            Sessions(WINDOW, 1024, 2 * WINDOW, 1000),
+            max_chunk_bytes=1024,
+            max_segments=64,
+            limits=Limits(backlog_bytes=1 << 20),
         )
     )
     queued: list = field(default_factory=list)
@@ -459,8 +464,11 @@ def test_the_same_id_with_other_content_is_refused() -> None:
 
 def test_a_job_beyond_the_backlog_is_told_to_come_later() -> None:
     cloud = ready(segments=64)
-    cloud.machine._backlog_bytes = 33 * 40 * 64
-    assert refusal(cloud.open(job=b"k" * 32)).error.code == EXHAUSTED
+    cloud.machine._limits = Limits(backlog_bytes=33 * 40 * 64)
+    error = refusal(cloud.open(job=b"k" * 32)).error
+    assert error.code == EXHAUSTED
+    assert read_details(error).reason == "LIMIT_BACKLOG_BYTES"
+    assert read_details(error).retry_after is not None
 
 
 def test_messages_before_hello_and_chunks_before_open_are_refused() -> None:
