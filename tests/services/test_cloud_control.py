@@ -170,7 +170,13 @@ def test_without_a_log_the_edge_sends_again_from_the_first_chunk() -> None:
 @pytest.mark.parametrize(("submission", "again"), [(0, False), (4, False), (5, True), (1 << 63, False)])
 def test_only_a_new_submission_begins_an_ended_job_again(submission: int, again: bool) -> None:
     cloud = ready()
-    message = uplink_pb2.OpenJob(job_id=JOB, submission=submission)
+    message = uplink_pb2.OpenJob(
+        job_id=JOB,
+        name="n",
+        placement=common_pb2.PLACEMENT_CLOUD,
+        circuits=[CIRCUIT.digest],
+        submission=submission,
+    )
     cloud.machine.jobs[JOB].submission = 4
     assert not cloud.machine.goes_again(message, cloud.now), "it runs"
     cloud.post(m.Cancel(JOB))
