@@ -13,6 +13,7 @@ from hybrid_prover.model import DistrustedEdge, Job
 from .connection import Connection
 from .jobs import EDGE, describe, progress_line
 from .output import Output
+from .text import printable
 
 CLOUD = "127.0.0.1:7600"
 
@@ -103,7 +104,7 @@ def distrusted(
     edges = asyncio.run(work())
     for edge in edges:
         since = datetime.fromtimestamp(edge.since, UTC).isoformat(timespec="seconds")
-        called = f"{edge.fingerprint}  {edge.name or '-'}  {edge.identity or '-'}"
+        called = f"{edge.fingerprint}  {printable(edge.name) or '-'}  {edge.identity or '-'}"
         chunks = ", ".join(map(str, edge.chunks))
         output.say(f"{called}  since {since}: job {edge.job}, segment {edge.segment}, chunks {chunks}")
     if forgive or not edges:
@@ -114,6 +115,6 @@ def distrusted(
 
 
 def _show(job: Job, output: Output) -> int:
-    output.say(f"job {job.id}  {job.name or '-'}  {progress_line(job)}")
+    output.say(f"job {job.id}  {printable(job.name) or '-'}  {progress_line(job)}")
     output.result(describe(job))
     return 0

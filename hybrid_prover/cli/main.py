@@ -19,6 +19,8 @@ from cyclopts.exceptions import CycloptsError
 from hybrid_prover import __version__
 from prover_core.errors import ProverError
 
+from .text import printable
+
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
 EPILOGUE = (
@@ -85,7 +87,7 @@ def take_config(argv: Sequence[str]) -> tuple[Path | None, list[str]]:
 
 def complain(message: str) -> None:
     """One line on the standard error stream."""
-    print(f"hybrid-prover: {' '.join(message.split())}", file=sys.stderr)
+    print(f"hybrid-prover: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def run(argv: Sequence[str]) -> int:

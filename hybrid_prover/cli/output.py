@@ -12,6 +12,8 @@ from typing import Literal, TypeAlias
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from .text import printable
+
 Advance: TypeAlias = Callable[[int, int], None]
 """Called with how much is done and how much there is."""
 
@@ -30,11 +32,11 @@ class Output:
     def say(self, text: str) -> None:
         """A line for people; nothing under --json."""
         if not self.as_json:
-            self.out.print(text, markup=False)
+            self.out.print(printable(text, "\n"), markup=False)
 
     def note(self, text: str) -> None:
         """A line about what is going on, on the standard error."""
-        self.err.print(text, markup=False)
+        self.err.print(printable(text, "\n"), markup=False)
 
     def result(self, value: Mapping[str, object]) -> None:
         """The outcome as JSON, under --json only."""

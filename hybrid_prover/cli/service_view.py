@@ -15,6 +15,8 @@ from rich.text import Text
 from hybrid_prover.model import JobState, SegmentState
 from hybrid_prover.servicestatus import EdgeSession, RunningJob, ServiceStatus, Stage, Worker
 
+from .text import printable
+
 KIND_STYLE = {"wait": "yellow", "compute": "green", "transfer": "blue"}
 STATE_STYLE = {
     SegmentState.VERIFIED: "green",
@@ -63,22 +65,27 @@ def lines(status: ServiceStatus) -> list[str]:
         f"{status.verified_last_minute} verified in the last minute",
     ]
     if waits := [s for s in status.stages if s.kind == "wait"]:
-        told = ", ".join(f"{s.name} {seconds(s.p50)} / {seconds(s.p95)}" for s in waits)
+        told = ", ".join(f"{printable(s.name)} {seconds(s.p50)} / {seconds(s.p95)}" for s in waits)
         out.append(f"  waiting (median / 95 %): {told}")
     if status.tier == "cloud":
         connected = sum(s.connected for s in status.sessions)
         out.append(f"  {connected} edges connected, {size(status.backlog_bytes)} of witnesses unfinished")
     elif status.uplink is not None:
         state = "connected" if status.uplink.connected else "NOT connected"
-        out.append(f"  {state} to {status.uplink.cloud}, {size(status.backlog_bytes)} not acknowledged")
+        out.append(f"  {state} to {printable(status.uplink.cloud)}, {size(status.backlog_bytes)} not acknowledged")
     return out
+
+
+def _plain(text: str) -> str:
+    """What others chose, as it may stand in rich's markup and on a terminal."""
+    return escape(printable(text))
 
 
 def title(status: ServiceStatus) -> str:
     """Tier, name, version, device."""
     name = f" {status.name}" if status.name else ""
     device = f"{status.backend}, {status.device}" if status.device else status.backend
-    return f"{status.tier}{name} {status.version} ({device})"
+    return printable(f"{status.tier}{name} {status.version} ({device})")
 
 
 def health(status: ServiceStatus) -> str:
@@ -107,8 +114,8 @@ def screen(target: str, status: ServiceStatus, before: ServiceStatus | None, roo
     if status.sessions and left >= 5:
         parts += ["", _sessions(status.sessions, left - 4)]
     colour = "green" if status.healthy else "yellow"
-    name = f" {escape(status.name)}" if status.name else ""
-    head = f"[bold]{status.tier}{name}[/]  {escape(target)}  {status.version}"
+    name = f" {_plain(status.name)}" if status.name else ""
+    head = f"[bold]{status.tier}{name}[/]  {_plain(target)}  {_plain(status.version)}"
     foot = f"up {span(status.uptime)}"
     return Panel(
         Group(*parts),
@@ -124,7 +131,13 @@ def screen(target: str, status: ServiceStatus, before: ServiceStatus | None, roo
 
 def unreachable(target: str, why: str) -> RenderableType:
     """The place of a daemon that does not answer."""
-    return Panel(Text(why), title=f"[bold]{escape(target)}[/]", title_align="left", border_style="red", padding=(0, 1))
+    return Panel(
+        Text(printable(why, "\n")),
+        title=f"[bold]{_plain(target)}[/]",
+        title_align="left",
+        border_style="red",
+        padding=(0, 1),
+    )
 
 
 def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
@@ -133,7 +146,7 @@ def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
     table.add_column(style="bold", no_wrap=True, min_width=10)
     table.add_column(no_wrap=True, overflow="ellipsis")
     if status.device:
-        table.add_row("device", f"{status.backend}: {escape(status.device)}")
+        table.add_row("device", f"{_plain(status.backend)}: {_plain(status.device)}")
     ended = f"{t.jobs_done} done, {t.jobs_failed} failed, {t.jobs_cancelled} cancelled"
     table.add_row("jobs", f"{status.jobs.get(JobState.RUNNING, 0)} running   {ended}")
     table.add_row("segments", _coloured(status.segments) or Text("none under way", style="bright_black"))
@@ -150,7 +163,7 @@ def _overview(status: ServiceStatus, before: ServiceStatus | None) -> Table:
     if status.uplink is not None:
         state = Text("connected", style="green") if status.uplink.connected else Text("NOT connected", style="red")
         credit = f"   credit {size(status.uplink.credit_bytes)}" if status.uplink.connected else ""
-        table.add_row("uplink", Text.assemble(state, f" to {status.uplink.cloud}{credit}"))
+        table.add_row("uplink", Text.assemble(state, f" to {printable(status.uplink.cloud)}{credit}"))
     if trouble := _trouble(status):
         table.add_row("trouble", Text(trouble, style="yellow"))
     if status.loop_lag > 0.1:
@@ -202,7 +215,7 @@ def _stages(status: ServiceStatus) -> RenderableType:
         style = KIND_STYLE.get(s.kind, "")
         recent = (seconds(s.p50), seconds(s.p95), seconds(s.longest)) if s.recent else ("-", "-", "-")
         share = Text.assemble(bar(s.seconds, whole, 8, style), f" {s.seconds / whole:4.0%}")
-        table.add_row(s.name, Text(s.kind, style=style), *recent, f"{s.count:,}", share)
+        table.add_row(_plain(s.name), Text(printable(s.kind), style=style), *recent, f"{s.count:,}", share)
     return Group(table, _waiting_and_work(status.stages))
 
 
@@ -226,7 +239,7 @@ def _workers(workers: tuple[Worker, ...], rows: int) -> RenderableType:
     for w in workers[:rows]:
         state = Text("connected", style="green") if w.connected else Text("away", style="yellow")
         speed = f"{w.wires_per_second:,.0f}" if w.wires_per_second else "-"
-        table.add_row(escape(w.name[:32]), state, f"{w.busy} of {w.slots}", speed)
+        table.add_row(_plain(w.name[:32]), state, f"{w.busy} of {w.slots}", speed)
     if len(workers) > rows:
         table.add_row(f"and {len(workers) - rows} more", "", "", "")
     return table
@@ -241,8 +254,8 @@ def _sessions(sessions: tuple[EdgeSession, ...], rows: int) -> RenderableType:
     table.add_column("in flight", justify="right", no_wrap=True)
     for s in sessions[:rows]:
         state = Text("connected", style="green") if s.connected else Text("away", style="yellow")
-        name = escape(s.edge_name[:32]) or "-"
-        table.add_row(name, s.fingerprint, state, size(s.credit_bytes), size(s.in_flight_bytes))
+        name = _plain(s.edge_name[:32]) or "-"
+        table.add_row(name, _plain(s.fingerprint), state, size(s.credit_bytes), size(s.in_flight_bytes))
     if len(sessions) > rows:
         table.add_row(f"and {len(sessions) - rows} more", "", "", "", "")
     return table
@@ -259,7 +272,7 @@ def _jobs(status: ServiceStatus, rows: int) -> RenderableType:
     table.add_column("segments", no_wrap=True, overflow="ellipsis")
     for job in status.running[:rows]:
         progress = Text.assemble(_job_bar(job), " ", _coloured(job.segments))
-        name = escape(job.name) or "-"
+        name = _plain(job.name) or "-"
         table.add_row(str(job.id)[:12], name, job.placement.name.lower(), span(job.age), progress)
     more = status.jobs.get(JobState.RUNNING, 0) - min(rows, len(status.running))
     if more > 0:

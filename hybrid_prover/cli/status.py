@@ -14,6 +14,7 @@ from . import service_view
 from .connection import Connection
 from .jobs import EDGE, describe, progress_line
 from .output import Output
+from .text import printable
 
 
 def status(
@@ -51,7 +52,7 @@ def status(
                 for line in service_view.lines(service) if service is not None else ():
                     output.say(line)
                 for one in listed:
-                    output.say(f"{one.id}  {one.name or '-'}  {progress_line(one)}")
+                    output.say(f"{one.id}  {printable(one.name) or '-'}  {progress_line(one)}")
                 shown_service = service_view.describe(service) if service is not None else None
                 output.result({"service": shown_service, "jobs": [describe(one) for one in listed]})
                 return 0
@@ -78,13 +79,13 @@ async def _service(client: ProverClient) -> ServiceStatus | None:
 
 
 def _show(job: Job, output: Output) -> None:
-    output.say(f"job {job.id}  {job.name or '-'}  {job.placement.name.lower()}  {progress_line(job)}")
+    output.say(f"job {job.id}  {printable(job.name) or '-'}  {job.placement.name.lower()}  {progress_line(job)}")
     for s in job.segments:
-        timings = ", ".join(f"{t.phase} {t.seconds * 1000:.0f} ms" for t in s.timings)
-        trouble = f"  {s.problem.code}: {s.problem.message}" if s.problem else ""
+        timings = ", ".join(f"{printable(t.phase)} {t.seconds * 1000:.0f} ms" for t in s.timings)
+        trouble = f"  {s.problem.code}: {printable(s.problem.message)}" if s.problem else ""
         with_partial = f"  {s.partials.partials} of {s.partials.chunks} chunks with partials" if s.partials else ""
         stands = f"{s.state.name.lower()}  {s.wires_acked}/{s.wires} wires{with_partial}"
         output.say(f"  segment {s.index}  {stands}  {timings}{trouble}")
     if job.problem:
-        output.say(f"  {job.problem.code}: {job.problem.message}")
+        output.say(f"  {job.problem.code}: {printable(job.problem.message)}")
     output.result(describe(job))

@@ -1,4 +1,4 @@
-"""What strangers, and those who do not read, may cost: connections, streams, log lines, memory; whose files are whose."""
+"""What strangers, and those who do not read, may cost: connections, streams, lines, memory; whose files are whose."""
 
 from __future__ import annotations
 
