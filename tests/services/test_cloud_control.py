@@ -31,7 +31,7 @@ from cloud.model import (
     SegmentKey,
 )
 from cloud.policy import BatchPolicy
-from hybrid_prover.v1 import uplink_pb2
+from hybrid_prover.v1 import common_pb2, uplink_pb2
 from prover_core.artifacts import ArtifactStore
 from prover_core.backend import Backend
 from prover_core.errors import BackendError
