@@ -100,7 +100,7 @@ async def test_submitted_again_while_its_abort_is_under_way(
 async def test_an_operator_cancels_at_the_cloud_and_the_edge_stops_too(
     cloud: CloudServer, edge: EdgeStubs, sample: Sample, backend: Backend, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    request = submission(sample, 8)
+    request = submission(sample, 24)
     job_id = (await edge.jobs.SubmitJob(request)).job_id
     await edge.until(job_id, lambda job: any(s.wires_acked for s in job.segments))
     assert await asyncio.to_thread(command, ["cancel", job_id.hex(), "--target", cloud.target]) == 0
@@ -112,7 +112,7 @@ async def test_an_operator_cancels_at_the_cloud_and_the_edge_stops_too(
     assert await asyncio.to_thread(command, ["requeue", job_id.hex(), "--target", cloud.target]) == 0
     assert "running" in capsys.readouterr().out
     assert (await edge.jobs.SubmitJob(request)).created
-    await edge.proved(job_id, backend, [sample.key] * 8)
+    await edge.proved(job_id, backend, [sample.key] * 24)
     await at_cloud(cloud, job_id, DONE)
     assert await asyncio.to_thread(command, ["requeue", job_id.hex(), "--target", cloud.target]) == 1
     assert "the job is done" in capsys.readouterr().err
