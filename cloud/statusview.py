@@ -91,7 +91,16 @@ def service_status(cloud: Aggregator, asked: int, caller: Principal) -> status_p
         backlog_bytes=_backlog(cloud),
         backlog_limit_bytes=cloud.config.backlog_bytes,
         running=[
-            job_summary(j.job_id, j.name, j.placement, j.accepted_nanos, (s.state for s in j.segments))
+            job_summary(
+                j.job_id,
+                j.name,
+                j.placement,
+                j.accepted_nanos,
+                (s.state for s in j.segments),
+                j.client,
+                j.priority,
+                j.deadline,
+            )
             for j in running[: jobs_told(asked)]
         ],
         loop_lag_seconds=observer.metrics.lag.summary("").p95,

@@ -76,7 +76,16 @@ def service_status(edge: EdgeCore, asked: int, caller: Principal) -> status_pb2.
         backlog_bytes=edge.machine.unacked_bytes,
         backlog_limit_bytes=edge.config.max_unacked,
         running=[
-            job_summary(j.id, j.plan.name, j.plan.placement, j.accepted, (s.state for s in j.segments))
+            job_summary(
+                j.id,
+                j.plan.name,
+                j.plan.placement,
+                j.accepted,
+                (s.state for s in j.segments),
+                j.client if caller.operates or j.client == caller.client else "",
+                j.priority,
+                j.deadline,
+            )
             for j in sorted(running, key=lambda j: j.order)[: jobs_told(asked)]
         ],
         loop_lag_seconds=observer.metrics.lag.summary("").p95,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from prover_core.types import Digest
 
+from .admission.fairness import Priority as Priority
+
 if TYPE_CHECKING:
     from prover_core.groth16.keys import Proof
     from prover_core.witness.program import Inputs
@@ -171,6 +173,9 @@ class Job:
     problem: Problem | None = None
     assembly: AssemblyStatus | None = None
     """None unless one was asked for."""
+    priority: Priority = Priority.NORMAL
+    deadline: float | None = None
+    """When it ends unfinished; None is never."""
 
     def count(self, *states: SegmentState) -> int:
         """How many segments are in one of these states."""
@@ -216,3 +221,6 @@ class JobSpec:
     links: Sequence[Link] = field(default=())
     name: str = ""
     assemble: Assemble | None = None
+    priority: Priority = Priority.NORMAL
+    deadline: float | None = None
+    """When the result is of no use any more, in seconds since the Unix epoch."""

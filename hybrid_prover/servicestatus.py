@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hybrid_prover.v1 import status_pb2
 from prover_core.types import Digest
 
-from .model import JobState, Placement, SegmentState
+from .model import JobState, Placement, Priority, SegmentState
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,11 @@ class RunningJob:
     placement: Placement
     age: float
     segments: dict[SegmentState, int]
+    client: str = ""
+    """Whose it is, for operators and that client."""
+    priority: Priority = Priority.NORMAL
+    left: float | None = None
+    """Seconds until its deadline; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +202,9 @@ def status_from_wire(message: status_pb2.ServiceStatus) -> ServiceStatus:
                 Placement(j.placement),
                 max(0, message.now_unix_nanos - j.accepted_unix_nanos) / 1e9,
                 _segments(j.segments),
+                j.client,
+                Priority(j.priority or Priority.NORMAL),
+                (j.deadline_unix_nanos - message.now_unix_nanos) / 1e9 if j.deadline_unix_nanos else None,
             )
             for j in message.running
         ),

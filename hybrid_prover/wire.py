@@ -30,6 +30,7 @@ from .model import (
     PartialUse,
     PhaseTiming,
     Placement,
+    Priority,
     Problem,
     SegmentState,
     SegmentStatus,
@@ -96,6 +97,9 @@ def spec_to_wire(spec: JobSpec) -> job_pb2.SubmitJobRequest:
     request = job_pb2.SubmitJobRequest(
         name=spec.name, placement=f"PLACEMENT_{spec.placement.name}", segments=segments, links=links
     )
+    request.priority = spec.priority.value  # type: ignore[assignment]
+    if spec.deadline is not None:
+        request.deadline_unix_nanos = max(1, int(spec.deadline * 1e9))
     if spec.assemble is not None:
         request.assembly.CopyFrom(assemble_to_wire(spec.assemble))
     return request
@@ -191,6 +195,8 @@ def job_from_wire(message: job_pb2.Job) -> Job:
         revision=message.revision,
         problem=problem_from_wire(message.error) if message.HasField("error") else None,
         assembly=assembly_from_wire(message.assembly) if message.HasField("assembly") else None,
+        priority=Priority(message.priority or Priority.NORMAL),
+        deadline=message.deadline_unix_nanos / 1e9 if message.deadline_unix_nanos else None,
     )
 
 

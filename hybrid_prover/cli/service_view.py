@@ -12,7 +12,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from hybrid_prover.model import JobState, SegmentState
+from hybrid_prover.model import JobState, Priority, SegmentState
+from hybrid_prover.security.principal import LOCAL
 from hybrid_prover.servicestatus import EdgeSession, RunningJob, ServiceStatus, Stage, Worker
 
 from .text import printable
@@ -44,6 +45,9 @@ def describe(status: ServiceStatus) -> dict[str, object]:
             "name": j.name,
             "placement": j.placement.name.lower(),
             "age": j.age,
+            "client": j.client,
+            "priority": j.priority.name.lower(),
+            "deadline_in": j.left,
             "segments": _states(j.segments),
         }
         for j in status.running
@@ -272,7 +276,10 @@ def _jobs(status: ServiceStatus, rows: int) -> RenderableType:
     table.add_column("segments", no_wrap=True, overflow="ellipsis")
     for job in status.running[:rows]:
         progress = Text.assemble(_job_bar(job), " ", _coloured(job.segments))
-        name = _plain(job.name) or "-"
+        whose = f"{job.client}: " if job.client not in ("", LOCAL.client) else ""
+        marks = {Priority.LOW: " -", Priority.HIGH: " +", Priority.URGENT: " !"}.get(job.priority, "")
+        left = f" ({span(max(job.left, 0))} left)" if job.left is not None else ""
+        name = _plain(f"{whose}{job.name or '-'}{marks}{left}")
         table.add_row(str(job.id)[:12], name, job.placement.name.lower(), span(job.age), progress)
     more = status.jobs.get(JobState.RUNNING, 0) - min(rows, len(status.running))
     if more > 0:

@@ -57,7 +57,14 @@ def job_counts(counts: Mapping[int, int]) -> list[status_pb2.JobCount]:
 
 
 def job_summary(
-    job_id: bytes, name: str, placement: int, accepted: int, states: Iterable[int]
+    job_id: bytes,
+    name: str,
+    placement: int,
+    accepted: int,
+    states: Iterable[int],
+    client: str,
+    priority: int,
+    deadline: int,
 ) -> status_pb2.JobSummary:
     """A running job in short."""
     return status_pb2.JobSummary(
@@ -66,6 +73,9 @@ def job_summary(
         placement=placement,  # type: ignore[arg-type]
         accepted_unix_nanos=accepted,
         segments=segment_counts(Counter(states)),
+        client=client,
+        priority=priority,  # type: ignore[arg-type]
+        deadline_unix_nanos=deadline,
     )
 
 

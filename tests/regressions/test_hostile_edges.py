@@ -50,7 +50,9 @@ async def test_measurements_of_an_edge_do_not_stop_the_cloud(tmp_path: Path, bac
             assert (await other.ended(mine)).HasField("done")
             queries = job_pb2_grpc.JobQueryServiceStub(channel)
             seen = (await queries.GetJob(job_pb2.GetJobRequest(job_id=job))).job
-            assert {t.phase for t in seen.segments[0].timings} == {"verify"}
+            assert {t.phase for t in seen.segments[0].timings} == {"batch", "verify"}, (
+                "measured at the cloud, none of the edge's"
+            )
         assert server.aggregator.failed is not None
         assert not server.aggregator.failed.done()
     finally:
