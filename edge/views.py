@@ -89,7 +89,7 @@ def assembly_message(job: Job, options: bytes) -> assembly_pb2.Assembly:
             accepted_unix_nanos=job.accepted,
         )
     # The states have the same numbers.
-    message.state = assembly_pb2.AssemblyState.ValueType(int(job.state))
+    message.MergeFrom(assembly_pb2.Assembly(state=assembly_pb2.AssemblyState.Name(int(job.state))))
     return message
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .assemblies import AssemblyHandle
+    from .assemblymodel import Assemble, AssemblyResult, AssemblyState, AssemblyStatus
     from .client import JobHandle, ProverClient
     from .credentials import Credentials
     from .errors import (
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         PartialUse,
         PhaseTiming,
         Placement,
+        Priority,
         Problem,
         Segment,
         SegmentState,
@@ -47,6 +50,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "assemblies": ("AssemblyHandle",),
+    "assemblymodel": ("Assemble", "AssemblyResult", "AssemblyState", "AssemblyStatus"),
     "client": ("JobHandle", "ProverClient"),
     "credentials": ("Credentials",),
     "errors": (
@@ -76,6 +81,8 @@ _HOME = {
         "PartialUse",
         "PhaseTiming",
         "Placement",
+    "Priority",
+        "Priority",
         "Problem",
         "Segment",
         "SegmentState",
@@ -87,6 +94,11 @@ _HOME = {
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
+    "Assemble",
+    "AssemblyHandle",
+    "AssemblyResult",
+    "AssemblyState",
+    "AssemblyStatus",
     "CircuitInfo",
     "ClientError",
     "ConflictError",
@@ -111,6 +123,7 @@ __all__ = [
     "PermissionDeniedError",
     "PhaseTiming",
     "Placement",
+    "Priority",
     "PreconditionError",
     "Problem",
     "ProverClient",

@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 
 from hybrid_prover.v1 import (
+    assembly_pb2_grpc,
     circuit_pb2_grpc,
     job_pb2,
     job_pb2_grpc,
@@ -28,10 +29,24 @@ from prover_core.types import Digest
 
 from . import wire
 from .artifacts import Progress, register
+from .assemblies import AssemblyHandle, assemble_jobs
+from .assemblymodel import Assemble
 from .channel import advice, open_channel
 from .credentials import Credentials
 from .errors import ClientError, DeadlineError, Details, JobCancelledError, JobFailedError, from_call
-from .model import CircuitInfo, DistrustedEdge, Job, JobRecords, JobResult, JobSpec, JobState, Link, Placement, Segment
+from .model import (
+    CircuitInfo,
+    DistrustedEdge,
+    Job,
+    JobRecords,
+    JobResult,
+    JobSpec,
+    JobState,
+    Link,
+    Placement,
+    Priority,
+    Segment,
+)
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus, status_from_wire
 
@@ -69,6 +84,7 @@ class ProverClient:
         self._channel = open_channel(self.target, self._credentials, self._plaintext)
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self._queries = job_pb2_grpc.JobQueryServiceStub(self._channel)
+        self._assemblies = assembly_pb2_grpc.AssemblyServiceStub(self._channel)
         self._circuits = circuit_pb2_grpc.CircuitServiceStub(self._channel)
         self._status = status_pb2_grpc.StatusServiceStub(self._channel)
         self._records = records_pb2_grpc.RecordServiceStub(self._channel)
@@ -114,16 +130,43 @@ class ProverClient:
         placement: Placement,
         links: Sequence[Link] = (),
         name: str = "",
+        assemble: Assemble | None = None,
+        priority: Priority = Priority.NORMAL,
+        deadline: float | None = None,
         timeout: float | None = None,
     ) -> JobHandle:
-        """Submits a job; the same content is the same job, however often it is submitted.
+        """Submits a job; the same content is the same job, however often it is submitted. With `assemble` it ends with
+        one proof over all its leaf proofs.
 
-        `InvalidInputError` or `InvalidRequestError` names the segment and the input that is wrong.
+        `priority` orders your own jobs; URGENT, ahead of everybody's, is for operators. `deadline`: in how many seconds
+        the result is of no use any more; the job then ends, and `DeadlineError` says at once if it is sure to.
+        `InvalidInputError` or `InvalidRequestError` names the segment and the input that is wrong,
+        `OverloadedError` the limit that was reached and when to come back.
         """
+        until = None if deadline is None else time.time() + deadline
         chosen = (segments,) if isinstance(segments, Segment) else tuple(segments)
-        request = wire.spec_to_wire(JobSpec(chosen, placement, links, name))
+        request = wire.spec_to_wire(
+            JobSpec(chosen, placement, links, name, assemble, priority=priority, deadline=until)
+        )
         response = await self.call(self._jobs.SubmitJob, request, timeout)
         return JobHandle(self, Digest(response.job_id), created=response.created)
+
+    async def assemble_jobs(
+        self, jobs: Sequence[Digest | str], *, chain: tuple[int, int] | None = None, skip_unproved: bool = False
+    ) -> AssemblyHandle:
+        """Asks a cloud for one proof over the leaf proofs of these finished jobs; the same jobs in the same order with
+        the same options are the same assembly.
+
+        `chain` = (out, into): each leaf must begin where the one before ends. `skip_unproved`: of jobs that failed or
+        were cancelled the verified leaf proofs are taken, the other segments left out and named in the status.
+        """
+        found = [Digest.parse(job) if isinstance(job, str) else job for job in jobs]
+        return await assemble_jobs(self, found, chain, skip_unproved=skip_unproved)
+
+    def assembly(self, assembly_id: Digest | str) -> AssemblyHandle:
+        """A handle on an assembly asked for before, by its id; asks nobody."""
+        found = Digest.parse(assembly_id) if isinstance(assembly_id, str) else assembly_id
+        return AssemblyHandle(self, found, created=False)
 
     def job(self, job_id: Digest | str) -> JobHandle:
         """A handle on a job submitted before, by its id; asks nobody."""
@@ -242,7 +285,12 @@ class JobHandle:
         raise_if_unproved(ended)
         response = await self.client.call(self.client._queries.GetResult, job_pb2.GetResultRequest(job_id=self.id.raw))
         leaves = zip(response.circuits, response.proofs, strict=True)
-        return JobResult(self.id, tuple(wire.leaf_from_wire(circuit, leaf) for circuit, leaf in leaves))
+        made = None
+        if response.HasField("assembly"):
+            from .assemblywire import assembly_result_from_wire
+
+            made = assembly_result_from_wire(response.assembly)
+        return JobResult(self.id, tuple(wire.leaf_from_wire(circuit, leaf) for circuit, leaf in leaves), made)
 
     async def cancel(self) -> Job:
         """Stops work on the job; finished leaf proofs are kept."""

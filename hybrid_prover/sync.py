@@ -16,10 +16,23 @@ import grpc
 
 from prover_core.types import Digest
 
+from . import assemblies
 from . import client as aio
 from .artifacts import Progress
+from .assemblymodel import Assemble, AssemblyResult, AssemblyStatus
 from .credentials import Credentials
-from .model import CircuitInfo, DistrustedEdge, Job, JobRecords, JobResult, Link, Placement, Segment
+from .model import (
+    CircuitInfo,
+    DistrustedEdge,
+    Job,
+    JobRecords,
+    JobResult,
+    LeafProof,
+    Link,
+    Placement,
+    Priority,
+    Segment,
+)
 from .retry import RetryPolicy
 from .servicestatus import ServiceStatus
 
@@ -91,11 +104,34 @@ class ProverClient:
         placement: Placement,
         links: Sequence[Link] = (),
         name: str = "",
+        assemble: Assemble | None = None,
+        priority: Priority = Priority.NORMAL,
+        deadline: float | None = None,
         timeout: float | None = None,
     ) -> JobHandle:
         """See `hybrid_prover.ProverClient.submit`."""
-        submitted = self._aio.submit(segments, placement=placement, links=links, name=name, timeout=timeout)
+        submitted = self._aio.submit(
+            segments,
+            placement=placement,
+            links=links,
+            name=name,
+            assemble=assemble,
+            priority=priority,
+            deadline=deadline,
+            timeout=timeout,
+        )
         return JobHandle(self, self.run(submitted))
+
+    def assemble_jobs(
+        self, jobs: Sequence[Digest | str], *, chain: tuple[int, int] | None = None, skip_unproved: bool = False
+    ) -> AssemblyHandle:
+        """See `hybrid_prover.ProverClient.assemble_jobs`."""
+        asked = self._aio.assemble_jobs(jobs, chain=chain, skip_unproved=skip_unproved)
+        return AssemblyHandle(self, self.run(asked))
+
+    def assembly(self, assembly_id: Digest | str) -> AssemblyHandle:
+        """A handle on an assembly asked for before; asks nobody."""
+        return AssemblyHandle(self, self._aio.assembly(assembly_id))
 
     def job(self, job_id: Digest | str) -> JobHandle:
         """A handle on a job submitted before; asks nobody."""
@@ -141,6 +177,54 @@ class ProverClient:
                 name=name, zkey=zkey, r1cs=r1cs, program=program, progress=progress, timeout=timeout
             )
         )
+
+
+class AssemblyHandle:
+    """Blocking `hybrid_prover.AssemblyHandle`."""
+
+    def __init__(self, client: ProverClient, handle: assemblies.AssemblyHandle) -> None:
+        self.client = client
+        self._aio = handle
+
+    @property
+    def id(self) -> Digest:
+        """The assembly's id."""
+        return self._aio.id
+
+    @property
+    def created(self) -> bool:
+        """False if the same assembly had been asked for before."""
+        return self._aio.created
+
+    def status(self) -> AssemblyStatus:
+        """The assembly as it stands."""
+        return self.client.run(self._aio.status())
+
+    def watch(self) -> Iterator[AssemblyStatus]:
+        """As it is, then again after every change, until it ends."""
+        stream = self._aio.watch()
+
+        async def following() -> AssemblyStatus | None:
+            return await anext(stream, None)
+
+        while (found := self.client.run(following())) is not None:
+            yield found
+
+    def wait(self, timeout: float | None = None) -> AssemblyStatus:
+        """The assembly once it has ended, well or badly."""
+        return self.client.run(self._aio.wait(timeout))
+
+    def result(self, timeout: float | None = None) -> AssemblyResult:
+        """Waits for the end and fetches the proof."""
+        return self.client.run(self._aio.result(timeout))
+
+    def leaves(self) -> dict[tuple[int, int], LeafProof]:
+        """The leaf proofs that it is made of, by number of job and segment."""
+        return self.client.run(self._aio.leaves())
+
+    def cancel(self) -> AssemblyStatus:
+        """Stops it; the leaf proofs are kept."""
+        return self.client.run(self._aio.cancel())
 
 
 class JobHandle:

@@ -72,6 +72,25 @@ class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
         async for view in self._aggregator.assemblies.watch(request.assembly_id):
             yield assembly_pb2.WatchAssemblyResponse(assembly=view)
 
+    async def GetAssemblyLeaves(
+        self, request: assembly_pb2.GetAssemblyLeavesRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[assembly_pb2.GetAssemblyLeavesResponse]:
+        """Job by job, as they are read."""
+        try:
+            assembly = await self._known(request.assembly_id)
+        except WireError as e:
+            await abort(context, e.status)
+        out = set(assembly.left_out)
+        for j, job_id in enumerate(assembly.job_ids):
+            job = await self._aggregator.job(job_id)
+            for segment in job.segments if job is not None else ():
+                if (j, segment.index) not in out and segment.leaf is not None:
+                    yield assembly_pb2.GetAssemblyLeavesResponse(
+                        segment=assembly_pb2.AssemblySegment(job=j, segment=segment.index),
+                        circuit=segment.circuit.digest,
+                        leaf=segment.leaf,
+                    )
+
     @guarded
     async def CancelAssembly(
         self, request: assembly_pb2.CancelAssemblyRequest, _context: grpc.aio.ServicerContext

@@ -10,9 +10,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from hybrid_prover.assemblymodel import Assemble, AssemblyStatus
 from hybrid_prover.client import JobHandle, ProverClient
 from hybrid_prover.credentials import Credentials
-from hybrid_prover.model import Job, Placement, Segment, SegmentState
+from hybrid_prover.model import Job, Placement, Priority, Segment, SegmentState
 from hybrid_prover.results import write_leaf
 from prover_core.errors import InvalidInputError
 from prover_core.types import Digest
@@ -30,6 +31,8 @@ def describe(job: Job) -> dict[str, object]:
         "name": job.name,
         "placement": job.placement.name.lower(),
         "state": job.state.name.lower(),
+        "priority": job.priority.name.lower(),
+        "deadline": job.deadline,
         "problem": _problem(job.problem),
         "segments": [
             {
@@ -45,6 +48,20 @@ def describe(job: Job) -> dict[str, object]:
             for s in job.segments
         ],
         "seconds": job.ended - job.accepted if job.ended else None,
+        "assembly": _assembly(job.assembly),
+    }
+
+
+def _assembly(status: AssemblyStatus | None) -> dict[str, object] | None:
+    if status is None:
+        return None
+    return {
+        "id": str(status.id),
+        "leaves": status.leaves,
+        "committed": status.committed,
+        "assemblies": status.nodes,
+        "assemblies_proved": status.nodes_proved,
+        "timings": {t.phase: t.seconds for t in status.timings},
     }
 
 
@@ -70,7 +87,11 @@ def submit(
     target: str = EDGE,
     placement: Literal["cloud", "split", "private"] = "cloud",
     name: str = "",
+    priority: Literal["low", "normal", "high", "urgent"] = "normal",
+    deadline: float | None = None,
     out: Path | None = None,
+    assemble: bool = False,
+    chain: str = "",
     wait: Annotated[bool, Parameter(negative_bool="no-")] = True,
     connection: Connection = Credentials(),  # noqa: B008
     json: bool = False,
@@ -96,8 +117,17 @@ def submit(
         uplink anyway. `private`: the cloud sees proof and public signals only.
     name
         What to call the job.
+    priority
+        Which of your jobs come first. `urgent`, for operators, goes ahead of everybody's.
+    deadline
+        In how many seconds the result is of no use any more: the job then ends, and all work on it.
     out
         Folder for proof.json and public.json (numbered folders for several segments).
+    assemble
+        End the job with one proof over all its leaf proofs, which goes into the folder `assembly`.
+    chain
+        OUT:IN, with --assemble: each segment's public signal OUT must equal the next one's public signal IN, counted
+        from 0. Only the ends of the chain come out.
     wait
         Follow the job to its end.
     json
@@ -107,6 +137,9 @@ def submit(
         raise InvalidInputError("give either --zkey (with --program) or --circuit", field="circuit")
     output = Output(json)
     given = _read_inputs(inputs)
+    if chain and not assemble:
+        raise InvalidInputError("a chain is for an assembly: give --assemble", field="chain")
+    wish = _wish(chain) if assemble else None
 
     async def work() -> int:
         async with ProverClient(target, credentials=connection.with_environment()) as client:
@@ -121,7 +154,12 @@ def submit(
                 if known.insecure_setup:
                     output.note("the key is from a development setup: its maker can forge proofs")
             handle = await client.submit(
-                [Segment(digest, values) for values in given], placement=Placement[placement.upper()], name=name
+                [Segment(digest, values) for values in given],
+                placement=Placement[placement.upper()],
+                name=name,
+                assemble=wish,
+                priority=Priority[priority.upper()],
+                deadline=deadline,
             )
             output.say(f"job {handle.id}{'' if handle.created else ' (submitted before)'}")
             if not wait:
@@ -132,11 +170,19 @@ def submit(
     return asyncio.run(work())
 
 
+def _wish(chain: str) -> Assemble:
+    from hybrid_prover.assembly import parse_chain
+
+    link = parse_chain(chain) if chain else None
+    return Assemble((link.out, link.into) if link is not None else None)
+
+
 async def _follow(handle: JobHandle, output: Output, out: Path | None) -> int:
     with output.step("proving") as advance:
         async for job in handle.watch():
             finished = job.count(SegmentState.VERIFIED, SegmentState.FAILED, SegmentState.CANCELLED)
-            advance(finished, len(job.segments))
+            done, all_of = (job.assembly.nodes_proved, job.assembly.nodes) if job.assembly is not None else (0, 0)
+            advance(finished + done, len(job.segments) + all_of)
     result = await handle.result()
     folders = []
     if out is not None:
@@ -144,8 +190,14 @@ async def _follow(handle: JobHandle, output: Output, out: Path | None) -> int:
             folder = out if len(result.leaves) == 1 else out / f"{index:04d}"
             write_leaf(folder, leaf)
             folders.append(str(folder))
+    assembled: dict[str, object] = {}
+    if result.assembly is not None:
+        from .assembling import tell_assembly
+
+        leaves = {(0, i): leaf for i, leaf in enumerate(result.leaves)}
+        assembled = tell_assembly(result.assembly, leaves, out / "assembly" if out is not None else None, output)
     output.say(progress_line(job) + (f"; proofs in {out}" if out is not None else ""))
-    output.result(describe(job) | {"folders": folders})
+    output.result(describe(job) | {"folders": folders} | assembled)
     return 0
 
 

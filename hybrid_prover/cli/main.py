@@ -44,6 +44,7 @@ COMMANDS = (
     ("prove", "local:prove", "Prove a circom circuit on this machine, without any service."),
     ("verify", "local:verify", "Verify a proof in snarkjs's format."),
     ("setup", "local:setup", "Make an insecure development key for a circuit."),
+    ("assemble-jobs", "assembling:assemble_jobs", "Have a cloud turn the proofs of finished jobs into one proof."),
     ("assemble", "assembly:assemble", "Turn many proofs under one verification key into one proof."),
     ("verify-assembly", "assembly:verify_assembly", "Check an assembly against its leaves' public signals."),
     ("certs", "certs:app", "Make, show and renew the certificates of clouds, edges, workers and clients."),

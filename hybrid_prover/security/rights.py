@@ -26,6 +26,7 @@ RIGHTS: Final[Mapping[str, Right | None]] = {
     f"{_PACKAGE}AssemblyService/AssembleJobs": Right.SUBMIT,
     f"{_PACKAGE}AssemblyService/CancelAssembly": Right.SUBMIT,
     f"{_PACKAGE}AssemblyService/GetAssembly": Right.READ,
+    f"{_PACKAGE}AssemblyService/GetAssemblyLeaves": Right.READ,
     f"{_PACKAGE}AssemblyService/WatchAssembly": Right.READ,
     f"{_PACKAGE}JobService/SubmitJob": Right.SUBMIT,
     f"{_PACKAGE}JobService/CancelJob": Right.SUBMIT,

@@ -162,6 +162,22 @@ class GetAssemblyResponse(_message.Message):
     result: AssemblyResult
     def __init__(self, assembly: _Optional[_Union[Assembly, _Mapping]] = ..., result: _Optional[_Union[AssemblyResult, _Mapping]] = ...) -> None: ...
 
+class GetAssemblyLeavesRequest(_message.Message):
+    __slots__ = ("assembly_id",)
+    ASSEMBLY_ID_FIELD_NUMBER: _ClassVar[int]
+    assembly_id: bytes
+    def __init__(self, assembly_id: _Optional[bytes] = ...) -> None: ...
+
+class GetAssemblyLeavesResponse(_message.Message):
+    __slots__ = ("segment", "circuit", "leaf")
+    SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    CIRCUIT_FIELD_NUMBER: _ClassVar[int]
+    LEAF_FIELD_NUMBER: _ClassVar[int]
+    segment: AssemblySegment
+    circuit: bytes
+    leaf: _common_pb2.LeafProof
+    def __init__(self, segment: _Optional[_Union[AssemblySegment, _Mapping]] = ..., circuit: _Optional[bytes] = ..., leaf: _Optional[_Union[_common_pb2.LeafProof, _Mapping]] = ...) -> None: ...
+
 class WatchAssemblyRequest(_message.Message):
     __slots__ = ("assembly_id",)
     ASSEMBLY_ID_FIELD_NUMBER: _ClassVar[int]

@@ -51,6 +51,11 @@ class AssemblyServiceStub:
                 request_serializer=hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyRequest.SerializeToString,
                 response_deserializer=hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyResponse.FromString,
                 _registered_method=True)
+        self.GetAssemblyLeaves = channel.unary_stream(
+                '/hybrid_prover.v1.AssemblyService/GetAssemblyLeaves',
+                request_serializer=hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesRequest.SerializeToString,
+                response_deserializer=hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesResponse.FromString,
+                _registered_method=True)
         self.CancelAssembly = channel.unary_unary(
                 '/hybrid_prover.v1.AssemblyService/CancelAssembly',
                 request_serializer=hybrid__prover_dot_v1_dot_assembly__pb2.CancelAssemblyRequest.SerializeToString,
@@ -87,6 +92,13 @@ class AssemblyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAssemblyLeaves(self, request, context):
+        """The leaf proofs that it is made of, in order, one a message. NOT_FOUND if it is not known here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelAssembly(self, request, context):
         """Stops it; the leaf proofs are kept. That of a job is stopped with its job: FAILED_PRECONDITION.
         """
@@ -111,6 +123,11 @@ def add_AssemblyServiceServicer_to_server(servicer, server):
                     servicer.WatchAssembly,
                     request_deserializer=hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyRequest.FromString,
                     response_serializer=hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyResponse.SerializeToString,
+            ),
+            'GetAssemblyLeaves': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetAssemblyLeaves,
+                    request_deserializer=hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesRequest.FromString,
+                    response_serializer=hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesResponse.SerializeToString,
             ),
             'CancelAssembly': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelAssembly,
@@ -201,6 +218,33 @@ class AssemblyService:
             '/hybrid_prover.v1.AssemblyService/WatchAssembly',
             hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyRequest.SerializeToString,
             hybrid__prover_dot_v1_dot_assembly__pb2.WatchAssemblyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAssemblyLeaves(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/hybrid_prover.v1.AssemblyService/GetAssemblyLeaves',
+            hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesRequest.SerializeToString,
+            hybrid__prover_dot_v1_dot_assembly__pb2.GetAssemblyLeavesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,16 +14,17 @@ from hybrid_prover import errors, sync, wire
 from hybrid_prover.channel import is_local, open_channel
 from hybrid_prover.model import JobSpec, Link, Placement, Segment
 from hybrid_prover.retry import RetryPolicy
-from hybrid_prover.v1 import common_pb2, job_pb2
+from hybrid_prover.v1 import assembly_pb2, common_pb2, job_pb2
 from prover_core.errors import InvalidInputError, ProverError
 from prover_core.groth16.keys import Proof
 from prover_core.types import Digest, G1Point, G2Point, Q, R
 
 EXPORTS = {
+    "Assemble", "AssemblyHandle", "AssemblyResult", "AssemblyState", "AssemblyStatus",
     "CircuitInfo", "ClientError", "ConflictError", "Credentials", "DataLossError", "DeadlineError",
     "InvalidRequestError", "Job", "JobCancelledError", "JobFailedError", "JobHandle", "JobResult", "JobState",
     "LeafProof", "Link", "NotFoundError", "OverloadedError", "PartialUse", "PermissionDeniedError", "PhaseTiming",
-    "Placement", "PreconditionError", "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState",
+    "Placement", "PreconditionError", "Priority", "Problem", "ProverClient", "RetryPolicy", "Segment", "SegmentState",
     "SegmentStatus", "ServiceStatus", "UnavailableError", "DistrustedEdge", "JobRecords", "LeafRecord",
     "__version__",
 }  # fmt: skip
@@ -44,7 +45,11 @@ def test_importing_the_package_loads_no_wire() -> None:
 
 
 def test_the_blocking_twin_has_the_same_calls() -> None:
-    for mine, twin in ((hybrid_prover.ProverClient, sync.ProverClient), (hybrid_prover.JobHandle, sync.JobHandle)):
+    for mine, twin in (
+        (hybrid_prover.ProverClient, sync.ProverClient),
+        (hybrid_prover.JobHandle, sync.JobHandle),
+        (hybrid_prover.AssemblyHandle, sync.AssemblyHandle),
+    ):
         public = {n for n in vars(mine) if not n.startswith("_")} - {"call", "attempt"}
         assert public <= {n for n in vars(twin) if not n.startswith("_")}
 
@@ -52,7 +57,9 @@ def test_the_blocking_twin_has_the_same_calls() -> None:
 def test_enums_are_those_of_the_wire() -> None:
     for ours, theirs, prefix in (
         (hybrid_prover.Placement, common_pb2.Placement, "PLACEMENT_"),
+        (hybrid_prover.Priority, common_pb2.Priority, "PRIORITY_"),
         (hybrid_prover.JobState, job_pb2.JobState, "JOB_STATE_"),
+        (hybrid_prover.AssemblyState, assembly_pb2.AssemblyState, "ASSEMBLY_STATE_"),
         (hybrid_prover.SegmentState, job_pb2.SegmentState, "SEGMENT_STATE_"),
     ):
         assert {f"{prefix}{m.name}": m.value for m in ours} == {k: v for k, v in theirs.items() if v}
