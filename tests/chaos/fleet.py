@@ -190,8 +190,12 @@ class Fleet:
                 await self.serving(target)
 
     async def serving(self, target: str) -> None:
-        """Returns when a daemon answers."""
+        """Returns when a daemon answers; raises with the end of its log if one has ended instead."""
         while True:
+            for daemon in self.daemons:
+                if not daemon.alive:
+                    tail = daemon.log.read_text(errors="replace").splitlines()[-10:]
+                    raise RuntimeError("\n".join([f"{daemon.name} does not start:", *tail]))
             with suppress(Exception):
                 async with self.client(target, timeout=2.0) as client:
                     await client.circuits()
