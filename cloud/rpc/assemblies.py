@@ -97,6 +97,9 @@ class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
     ) -> assembly_pb2.CancelAssemblyResponse:
         """As it is then; one that has ended stays as it is."""
         assembly = await self._known(request.assembly_id)
+        if not assembly.owner and not current().owns({assembly.client}):
+            text = "another client asked for it, and may want it"
+            raise refuse(FAILED_PRECONDITION, text, reason="WANTED_BY_OTHERS", field="assembly_id")
         if assembly.owner:
             text = f"it is the last stage of job {assembly.owner.hex()}: cancel that"
             raise refuse(FAILED_PRECONDITION, text, reason="ASSEMBLY_OF_JOB", field="assembly_id")
@@ -106,9 +109,12 @@ class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
     async def _known(self, assembly_id: bytes) -> Assembly:
         assembly = await self._aggregator.assemblies.get(check_bytes(assembly_id, 32, "assembly_id"))
         if assembly is not None and not current().owns({assembly.client}):
-            # A job's own may be seen by whoever may see the job.
-            owner = await self._aggregator.job(assembly.owner) if assembly.owner else None
-            assembly = assembly if owner is not None and visible(owner, current()) else None
+            # It is the same assembly whoever asked for it first: who may see all its jobs may see it.
+            for job_id in {assembly.owner} if assembly.owner else assembly.job_ids:
+                job = await self._aggregator.job(job_id)
+                if job is None or not visible(job, current()):
+                    assembly = None
+                    break
         if assembly is None:
             text = f"assembly {assembly_id.hex()} is not known here"
             raise refuse(NOT_FOUND, text, reason="ASSEMBLY_UNKNOWN", field="assembly_id")
