@@ -393,7 +393,7 @@ class JobBook:
 
         It is made here all the same until its public signals are known (private: its proof).
         """
-        if s.complete or s.state.ended:
+        if s.complete or s.state in (SegmentState.FAILED, SegmentState.CANCELLED):
             return
         s.complete = True
         self._partials.meter.forget((job.id, s.index))

@@ -7,18 +7,19 @@ credit is under way, memory stays within it, and what was told is durable. `chur
 from __future__ import annotations
 
 import pytest
-from churn_sim import SECOND, SIZE, WINDOW, CloudSim, EdgeSim
+from churn_sim import SECOND, SIZE, SLICES, WINDOW, CloudSim, EdgeSim
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from cloud import messages as m
-from edge.model import JobState, Placement
+from edge.model import JobState, Placement, SegmentState
 from hybrid_prover.v1 import job_pb2
 
 EDGES = st.integers(0, 1)
 FEW = st.integers(1, 12)
 HOUR = 3600 * SECOND
+JOB = b"j" * 32
 MAX_TAMPERED = 4
 """An edge gives a segment up after nine refusals without progress; that is not what is tested here."""
 
@@ -219,3 +220,61 @@ Churn.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 test_streams_under_churn = pytest.mark.filterwarnings("ignore")(Churn.TestCase)
+
+
+def a_pair() -> tuple[CloudSim, EdgeSim]:
+    cloud = CloudSim()
+    return cloud, EdgeSim(cloud, 1)
+
+
+def test_a_proof_that_is_being_saved_is_not_told_to_an_edge_that_comes_back() -> None:
+    """Found by the state machine: it was told from memory, and made again after the cloud was killed."""
+    cloud, edge = a_pair()
+    edge.submit(JOB, 1, Placement.CLOUD, poison=False)
+    while not cloud.provable:
+        step(cloud, edge)
+    cloud.prove()
+    assert cloud.saves
+    assert edge.link is not None
+    edge.link.cut()
+    edge.connect()
+    for _ in range(5):
+        edge.link.to_cloud()
+        edge.link.to_edge()
+        edge.write()
+    opened = cloud.machine.jobs[JOB].segments[0]
+    assert opened.leaf is not None
+    assert not edge.machine.jobs[JOB].segments[0].leaf
+    while cloud.saves:
+        cloud.commit()
+    while edge.link.down:
+        edge.link.to_edge()
+    assert edge.machine.jobs[JOB].segments[0].leaf
+
+
+def test_segments_that_were_verified_before_an_edge_was_restarted_hold_no_witness_back() -> None:
+    """Found by the state machine: their chunks counted as not acknowledged until the whole job ended."""
+    cloud, edge = a_pair()
+    edge.submit(JOB, 4, Placement.CLOUD, poison=False)
+    while sum(s.state >= SegmentState.VERIFIED for s in edge.machine.jobs[JOB].segments) < 3:
+        step(cloud, edge, proving=True)
+    edge.crash()
+    assert edge.machine.unacked_bytes >= 3 * len(SLICES) * SIZE
+    while not edge.machine.jobs[JOB].opened:
+        step(cloud, edge)
+    assert edge.machine.unacked_bytes <= len(SLICES) * SIZE
+
+
+def step(cloud: CloudSim, edge: EdgeSim, *, proving: bool = False) -> None:
+    """A little of everything."""
+    edge.connect()
+    edge.work()
+    edge.write()
+    assert edge.link is not None
+    edge.link.to_cloud()
+    cloud.commit()
+    cloud.sync()
+    edge.link.to_edge()
+    if proving:
+        cloud.prove()
+        cloud.batch()
