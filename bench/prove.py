@@ -140,7 +140,7 @@ def main() -> None:
     """Measures and reports."""
     logging.disable(logging.WARNING)
     sizes = "25200,65000,200000,261600,1040000"
-    options = arguments("Whole proofs against rapidsnark and gnark.", sizes=sizes, files="").parse_args()
+    options = arguments("Whole proofs against rapidsnark and gnark.", sizes=sizes, files="").parse_known_args()[0]
     figures = []
     program = os.environ.get("GNARK_PROVER")
     for size in filter(None, options.sizes.split(",")):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +135,19 @@ def test_their_key_our_proof_their_verifier(
     assert read_zkey_verification_key(theirs) == key.verification_key
     exported = json.loads(vkey.read_text())
     assert exported == verification_key_json(key.verification_key)
+
+
+def test_their_key_our_command_their_verifier(
+    tools: Toolchain, theirs: Path, signed_witness: FrVector, tmp_path: Path
+) -> None:
+    """The command line's short way, with the verification key that it writes and with theirs."""
+    write_wtns(tmp_path / "w.wtns", signed_witness)
+    files = ["--zkey", str(theirs), "--wtns", str(tmp_path / "w.wtns"), "--out", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "hybrid_prover", "prove", *files], check=True, capture_output=True)
+    for vkey in (tmp_path / "verification_key.json", exported_key(tools, theirs, tmp_path / "vkey.json")):
+        assert snarkjs_accepts(tools, vkey, tmp_path / "public.json", tmp_path / "proof.json")
+    exported = json.loads((tmp_path / "vkey.json").read_text())
+    assert json.loads((tmp_path / "verification_key.json").read_text()) == exported
 
 
 def test_our_key_their_proof_our_verifier(
