@@ -129,7 +129,10 @@ class Spool:
         folder.chmod(0o700)
         self._chunks = folder / "chunks"
         self._engine = sa.create_engine(
-            f"sqlite:///{folder / 'spool.sqlite'}", connect_args={"check_same_thread": False}, poolclass=sa.StaticPool
+            f"sqlite:///{folder / 'spool.sqlite'}",
+            connect_args={"check_same_thread": False},
+            poolclass=sa.StaticPool,
+            hide_parameters=True,  # errors are logged, and inputs are among the parameters
         )
         sa.event.listen(self._engine, "connect", _configure)
         _tables.create_all(self._engine)
