@@ -10,11 +10,11 @@ from cyclopts import Parameter
 
 from hybrid_prover.client import ProverClient
 from hybrid_prover.credentials import Credentials
+from hybrid_prover.names import PROOF, PUBLICS
 from hybrid_prover.provenance.node import open_envelope
 from hybrid_prover.provenance.records import read_leaf
 from hybrid_prover.replay import Recorded
 from hybrid_prover.replay import replay as make_again
-from hybrid_prover.names import PROOF, PUBLICS
 from hybrid_prover.security.tokens import replace_file
 from prover_core.backend import select
 from prover_core.errors import FormatError
