@@ -166,7 +166,7 @@ def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
     if not path.exists():
         return found
     with path.open("r+b") as file:
-        good = 0
+        good, whole = 0, os.fstat(file.fileno()).st_size
         while True:
             head = file.read(_HEADER.size)
             if len(head) < _HEADER.size:
@@ -178,7 +178,7 @@ def recover(root: Path, key: SegmentKey, wires: int) -> Recovered:
                 if digest != Digest.of(head[:-32]).raw:
                     break
                 found.ended = True
-            elif kind in (_CHUNK, _CHUNK_WITH_PARTIAL) and offset + count <= wires:
+            elif kind in (_CHUNK, _CHUNK_WITH_PARTIAL) and offset + count <= wires and size <= whole - file.tell():
                 body = file.read(size)
                 parts = _split_body(kind, digest, body) if len(body) == size else None
                 if parts is None or digest != chunk_digest(key[0], key[1], sequence, offset, count, encoding, parts[0]):
@@ -228,6 +228,7 @@ class ChunkLogs:
     ) -> None:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
+        _sync_folder(root.parent)
         self._on_durable = on_durable
         self._on_error = on_error
         self._wake = threading.Condition()

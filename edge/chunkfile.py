@@ -67,6 +67,8 @@ def _read_record(file: BinaryIO, job_id: bytes, segment: int, wanted: int) -> Ch
     if magic != _MAGIC or sequence != wanted:
         return None
     position = file.tell()
+    if size > os.fstat(file.fileno()).st_size - position:
+        return None
     payload = file.read(size)
     if len(payload) < size or chunk_digest(job_id, segment, sequence, offset, count, encoding, payload) != digest:
         return None

@@ -212,8 +212,10 @@ def _publish(aside: Path, target: Path) -> None:
     """Atomic: equal content from two writers ends as one file, whoever is last."""
     aside.chmod(0o444)
     os.replace(aside, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    # The folder may be new, and then is itself an entry that is not on disk yet.
+    for place in (target.parent, target.parent.parent):
+        folder = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -208,7 +208,7 @@ def expiring(record: TokenRecord, at: int) -> TokenRecord:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Writes a file for its owner only, whole or not at all."""
+    """Writes a file for its owner only, whole or not at all; durable when it returns."""
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:
         with os.fdopen(handle, "wb") as file:
@@ -220,6 +220,11 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _record(entry: Any) -> TokenRecord:
