@@ -60,15 +60,26 @@ class Made:
 
     @property
     def digest(self) -> Digest:
-        return Digest(hashlib.sha256((self.folder / "zkey").read_bytes()).digest())
+        return Digest(hashlib.sha256(self.zkey_path.read_bytes()).digest())
+
+    @property
+    def name(self) -> str:
+        return self.compiled.name
+
+    @property
+    def zkey_path(self) -> Path:
+        return self.folder / "zkey"
+
+    @property
+    def r1cs_path(self) -> Path:
+        return self.folder / "r1cs"
+
+    @property
+    def tape_path(self) -> Path:
+        return self.folder / "tape"
 
     async def register(self, client: ProverClient) -> None:
-        await client.register_circuit(
-            name=self.compiled.name,
-            zkey=self.folder / "zkey",
-            r1cs=self.folder / "r1cs",
-            program=self.folder / "tape",
-        )
+        await client.register_circuit(name=self.name, zkey=self.zkey_path, r1cs=self.r1cs_path, program=self.tape_path)
 
 
 def make_circuits(folder: Path, backend: Backend) -> dict[str, Made]:
@@ -104,10 +115,14 @@ class Work:
 class Stream:
     """Jobs that nobody has submitted before: their inputs are counted. The same seed gives the same jobs."""
 
-    def __init__(self, circuits: Mapping[str, Made], seed: int, poison_share: float = 0.12) -> None:
+    def __init__(
+        self, circuits: Mapping[str, Made], seed: int, poison_share: float = 0.12, *, small: bool = False
+    ) -> None:
+        """`poison_share` of them are poisonous; with `small`, every job is one small segment."""
         self._circuits = circuits
         self._random = random.Random(seed)
         self._poison_share = poison_share
+        self._kinds = ["one"] if small else ["one", "one", "long", "linked", "mixed"]
         self._digests = {name: made.digest for name, made in circuits.items()}
         self._number = 0
 
@@ -119,7 +134,7 @@ class Stream:
         placement = self._random.choice(list(Placement))
         if self._random.random() < self._poison_share:
             return self._poisonous(placement)
-        kind = self._random.choice(["one", "one", "long", "linked", "mixed"])
+        kind = self._random.choice(self._kinds)
         n = 1000 * self._number
         match kind:
             case "one":
