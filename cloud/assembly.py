@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from google.rpc import status_pb2
 
+from hybrid_prover.assemblymodel import assembly_id as content_id
 from hybrid_prover.v1 import assembly_pb2, common_pb2
 from prover_core.assembly.tree import Group, Node, Wrap, plan_tree
 from prover_core.assembly.wrap.statement import Chain
 from prover_core.errors import InvalidInputError
-from prover_core.types import Digest
 
 from .errors import FAILED_PRECONDITION, INVALID_ARGUMENT, make_status, refuse
 
@@ -26,7 +26,6 @@ CANCELLED: Final = assembly_pb2.ASSEMBLY_STATE_CANCELLED
 
 MAX_SEGMENTS: Final = 1 << 16
 """Leaf proofs of one assembly."""
-_DOMAIN: Final = b"hybrid-prover assembly 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +100,9 @@ class Assembly:
 
 
 def assembly_id(job_ids: Sequence[bytes], chain: Chain | None, *, skip_unproved: bool = False) -> bytes:
-    """SHA-256 over options and jobs, in order."""
-    links = b"" if chain is None else chain.out.to_bytes(4, "little") + chain.into.to_bytes(4, "little")
-    return Digest.of(_DOMAIN, links, bytes([skip_unproved]), *job_ids).raw
+    """Its name, from its content."""
+    links = (chain.out, chain.into) if chain is not None else None
+    return content_id(job_ids, links, skip_unproved=skip_unproved).raw
 
 
 def chain_of(options: assembly_pb2.AssemblyOptions) -> Chain | None:

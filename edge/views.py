@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from hybrid_prover.assemblymodel import assembly_id
 from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2, job_pb2
 
 from .model import Job, Link, Segment, Timing
@@ -82,9 +83,12 @@ def assembly_message(job: Job, options: bytes) -> assembly_pb2.Assembly:
     if job.assembly_status:
         message = assembly_pb2.Assembly.FromString(job.assembly_status)
     else:
+        asked = assembly_pb2.AssemblyOptions.FromString(options)
+        chain = (asked.chain.out, asked.chain.into) if asked.HasField("chain") else None
         message = assembly_pb2.Assembly(
+            assembly_id=assembly_id([job.id], chain).raw,
             job_ids=[job.id],
-            options=assembly_pb2.AssemblyOptions.FromString(options),
+            options=asked,
             leaves=len(job.segments),
             accepted_unix_nanos=job.accepted,
         )

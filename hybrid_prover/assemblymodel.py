@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from prover_core.types import Digest
 
@@ -14,6 +14,15 @@ from .model import PhaseTiming, Problem
 if TYPE_CHECKING:
     from prover_core.assembly import Chain, Shape
     from prover_core.groth16.keys import Proof, VerificationKey
+
+
+_DOMAIN: Final = b"hybrid-prover assembly 1"
+
+
+def assembly_id(job_ids: Sequence[bytes], chain: tuple[int, int] | None, *, skip_unproved: bool = False) -> Digest:
+    """Names an assembly by its content: SHA-256 over the options and the jobs, in order; `chain` is (out, into)."""
+    links = b"" if chain is None else b"".join(position.to_bytes(4, "little") for position in chain)
+    return Digest.of(_DOMAIN, links, bytes([skip_unproved]), *job_ids)
 
 
 class AssemblyState(enum.IntEnum):

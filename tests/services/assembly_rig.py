@@ -20,7 +20,7 @@ from hybrid_prover.assemblymodel import AssemblySegment
 from hybrid_prover.assemblywire import assembly_result_from_wire
 from hybrid_prover.statement import check_statement, statement_of
 from hybrid_prover.v1 import assembly_pb2, assembly_pb2_grpc, common_pb2, job_pb2, job_pb2_grpc, uplink_pb2
-from prover_core.assembly import Chain, Wrap, WrapKeys, standard_shape
+from prover_core.assembly import Chain, Wrap, WrapKey, WrapKeys, standard_shape
 from prover_core.backend import Backend
 from prover_core.groth16 import VerificationKey
 
@@ -33,9 +33,9 @@ SECONDS = 60.0
 
 
 @cache
-def have_key(backend: Backend, chain: Chain | None = None) -> VerificationKey:
-    """Makes sure that the small wrap key is there; a quarter of a minute the first time."""
-    return WrapKeys(KEYS).get(SMALL, backend, chain).verification_key
+def wrap_key(backend: Backend, chain: Chain | None = None) -> WrapKey:
+    """The small wrap key; made the first time, which takes half a minute."""
+    return WrapKeys(KEYS).get(SMALL, backend, chain)
 
 
 def samples(folder: Path, backend: Backend) -> tuple[Sample, Sample]:
@@ -53,8 +53,10 @@ def config(folder: Path, **changes: object) -> CloudConfig:
 
 
 @asynccontextmanager
-async def running(settings: CloudConfig) -> AsyncIterator[tuple[CloudServer, grpc.aio.Channel]]:
+async def running(settings: CloudConfig, *keys: WrapKey) -> AsyncIterator[tuple[CloudServer, grpc.aio.Channel]]:
+    """A cloud in this process that has these wrap keys in memory already."""
     server = CloudServer(settings)
+    server.aggregator.wraps._loaded.update({Wrap(key.shape, key.chain): key for key in keys})
     await server.start()
     try:
         async with grpc.aio.insecure_channel(server.target) as channel:
@@ -149,11 +151,6 @@ def checked(
     result = assembly_result_from_wire(message)
     statement = statement_of(result.contents, publics, lambda s: f"{s.job}/{s.segment}")
     keys = [sample.key.verification_key for sample in samples]
-    found = check_statement(
-        statement, result.proof, wrap, backend, keys=keys, inner=inner, publics=result.publics
-    )
+    found = check_statement(statement, result.proof, wrap, backend, keys=keys, inner=inner, publics=result.publics)
     assert found == result.publics
     return statement
-
-
-__all__ = ["CHAIN", "KEYS", "SMALL", "Wrap", "bring", "chained", "checked", "config", "ended", "have_key"]
