@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from clients import Record
@@ -17,6 +18,8 @@ from prover_core.errors import VerificationError
 from prover_core.groth16 import verify
 
 SETTLE_SECONDS = 60.0
+AT_ONCE = 8
+"""Jobs that are asked for at the same time."""
 REFERENCE_SAMPLE = 3
 """Proofs verified a second time, in plain Python integers by code that shares nothing with the native engine."""
 AGAIN_SAMPLE = 12
@@ -38,12 +41,16 @@ class Audit:
     async def run(self) -> None:
         """Everything that needs the daemons alive. Needs them undisturbed."""
         self._clients_view()
-        fleet = self.fleet
-        async with fleet.client(fleet.cloud_clients, timeout=30) as cloud:
-            for record in self.records:
-                if record.job_id is not None:
-                    async with fleet.client(fleet.edge_targets[record.edge], timeout=30) as edge:
-                        await self._everywhere(edge, cloud, record)
+        fleet, turns = self.fleet, asyncio.Semaphore(AT_ONCE)
+        async with AsyncExitStack() as stack:
+            targets = (fleet.cloud_clients, *fleet.edge_targets)
+            cloud, *edges = [await stack.enter_async_context(fleet.client(target, timeout=30)) for target in targets]
+
+            async def in_turn(record: Record) -> None:
+                async with turns:
+                    await self._everywhere(edges[record.edge], cloud, record)
+
+            await asyncio.gather(*(in_turn(record) for record in self.records if record.job_id is not None))
             await self._nothing_else(cloud)
         self._mathematics()
         await self._submitted_again()
