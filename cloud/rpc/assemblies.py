@@ -11,7 +11,7 @@ from hybrid_prover.security.principal import current
 from hybrid_prover.v1 import assembly_pb2, assembly_pb2_grpc
 
 from ..aggregator import Aggregator
-from ..assembly import Assembly, assembly_view, chain_of
+from ..assembly import RUNNING, Assembly, assembly_view, chain_of
 from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, NOT_FOUND, WireError, refuse
 from ..model import Job
 from ..ownership import visible
@@ -35,6 +35,8 @@ class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
         if not 1 <= len(request.job_ids) <= MAX_JOBS:
             text = f"1 to {MAX_JOBS} jobs are assembled, not {len(request.job_ids)}"
             raise refuse(INVALID_ARGUMENT, text, reason="JOB_COUNT", field="job_ids")
+        asked = [a.client for a in self._aggregator.machine.assemblies.values() if not a.owner and a.state == RUNNING]
+        self._aggregator.doors.assembly(current().client, asked.count(current().client), len(asked))
         jobs: list[Job] = []
         for i, job_id in enumerate(request.job_ids):
             job = await self._aggregator.job(check_bytes(job_id, 32, f"job_ids[{i}]"))
@@ -69,8 +71,12 @@ class AssemblyRpc(assembly_pb2_grpc.AssemblyServiceServicer):
             await self._known(request.assembly_id)
         except WireError as e:
             await abort(context, e.status)
-        async for view in self._aggregator.assemblies.watch(request.assembly_id):
-            yield assembly_pb2.WatchAssemblyResponse(assembly=view)
+        try:
+            with self._aggregator.doors.watcher(current().name):
+                async for view in self._aggregator.assemblies.watch(request.assembly_id):
+                    yield assembly_pb2.WatchAssemblyResponse(assembly=view)
+        except WireError as e:
+            await abort(context, e.status)
 
     async def GetAssemblyLeaves(
         self, request: assembly_pb2.GetAssemblyLeavesRequest, context: grpc.aio.ServicerContext

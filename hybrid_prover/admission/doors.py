@@ -11,6 +11,8 @@ from .table import QuotaTable
 
 UPLOADS: Final = 16
 """Artifacts that all clients together may be sending at the same time."""
+ASSEMBLIES: Final = 1024
+"""Unfinished assemblies of ended jobs, of all clients together."""
 REGISTRATIONS: Final = 16
 """Circuits that may be being read or waiting for that."""
 
@@ -47,6 +49,13 @@ class Doors:
         """A circuit's artifacts are being read, or wait for that."""
         each = self._quotas.of(client).uploads
         return self._held(self._registrations, "registrations", client, each, REGISTRATIONS)
+
+    def assembly(self, client: str, mine: int, everybodys: int) -> None:
+        """One more assembly of ended jobs, beside so many unfinished ones; they count like jobs."""
+        each = self._quotas.of(client).jobs
+        for used, most, whose in ((everybodys, ASSEMBLIES, ""), (mine, each, client)):
+            if used >= most:
+                self._refuse(Exceeded("assemblies", whose, used, 1, most, 10 * SECOND))
 
     @contextlib.contextmanager
     def _held(self, slots: Slots, name: str, client: str, each: int, together: int) -> Iterator[None]:

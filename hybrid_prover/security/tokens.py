@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from prover_core.errors import FormatError, InvalidInputError, ProverError
 
-from .principal import GRANTABLE, Principal, Right, is_client_name
+from .principal import GRANTABLE, LOCAL, Principal, Right, is_client_name
 
 PREFIX: Final = "hp"
 """First part of every token, for people and for scanners that look for leaked secrets."""
@@ -76,6 +76,10 @@ def checked_client_name(name: str) -> str:
 
 def make_token(name: str, rights: Iterable[Right], *, now: int, expires: int = 0) -> tuple[str, TokenRecord]:
     """A new token and its record; the token itself is nowhere kept."""
+    if name == LOCAL.client:
+        raise InvalidInputError(
+            f"{name} is everybody where there are no tokens: give the client another name", field="name"
+        )
     chosen = tuple(sorted({Right(r) for r in rights}, key=GRANTABLE.index))
     if not chosen:
         raise InvalidInputError("a token without any right opens nothing", field="rights")

@@ -24,6 +24,8 @@ from hybrid_prover.admission.quotas import (
 )
 from hybrid_prover.admission.refusals import refusal
 from hybrid_prover.admission.table import QuotaTable, read_table
+from hybrid_prover.security.principal import Right
+from hybrid_prover.security.tokens import make_token
 from prover_core.errors import FormatError, InvalidInputError
 
 MINUTE = 60 * SECOND
@@ -223,3 +225,8 @@ def test_a_wrong_table_is_refused_by_name(text: str) -> None:
 def test_a_table_that_is_not_there_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(InvalidInputError, match="does not exist"):
         QuotaTable(tmp_path / "none.toml")
+
+
+def test_no_token_is_for_everybody() -> None:
+    with pytest.raises(InvalidInputError, match="local"):
+        make_token("local", [Right.READ], now=0)
