@@ -2,6 +2,8 @@
 #   make demo      one cloud, two edges, a block of rollup operations: proved, verified, timed
 #   make test      all tests but the slow ones        make test-slow  those
 #   make fuzz      a million mutated inputs for every parser of outside bytes (ARGS="--runs 20000" for a short run)
+#   make chaos     kills and cuts everything while jobs stream, then counts (ARGS="--kills 12 --seconds 75" for a short run)
+#   make load      64 clients and 8 edges for five minutes: latencies, memory (ARGS="--seconds 30" for a short run)
 #   make check     format, lint, types, generated files: fails on a difference
 #   make generate  writes the generated files anew    make format     formats and fixes
 #   make bench     the published figures, if bench/ has them
@@ -32,7 +34,7 @@ NATIVE := $(shell find prover_core/native \( -name '*.cpp' -o -name '*.hpp' -o -
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-.PHONY: help demo test test-slow fuzz check sanitize check-kernels test-gpu bench-gpu format generate bench clean install dev
+.PHONY: help demo test test-slow fuzz chaos load check sanitize check-kernels test-gpu bench-gpu format generate bench clean install dev
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -77,6 +79,12 @@ $(STAMPS)/fuzz: $(STAMPS)/dev
 
 fuzz: $(STAMPS)/fuzz
 	@$(BIN)/python tests/fuzz/run.py $(ARGS)
+
+chaos: $(STAMPS)/dev
+	@$(BIN)/python tests/chaos/run.py $(ARGS)
+
+load: $(STAMPS)/dev
+	@$(BIN)/python tests/load/run.py $(ARGS)
 
 check: $(STAMPS)/dev
 	@$(STEP) "format (ruff)" $(BIN)/ruff format --check $(SOURCES)
