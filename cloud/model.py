@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from google.rpc import status_pb2
 
 from hybrid_prover.admission.fairness import Priority, Share
+from hybrid_prover.admission.quotas import Usage
 from hybrid_prover.v1 import common_pb2, job_pb2
 
 from .assembly import Assembly, assembly_view
@@ -143,6 +144,8 @@ class Job:
     """The edges that want it: those that opened it and have not withdrawn (see `ownership.edge_of`)."""
     subscribers: set[bytes] = field(default_factory=set)
     """Sessions that opened the job and hear of its changes."""
+    usage: tuple[int, Usage] | None = field(default=None, repr=False, compare=False)
+    """What it took at a revision (see `policy.usage`)."""
 
     @property
     def share(self) -> Share:

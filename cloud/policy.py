@@ -40,13 +40,14 @@ class Limits:
     def check(self, client: str, wanted: Usage, jobs: Iterable[Job], pace: int) -> Exceeded | None:
         """Whether a client's new job has room among the `jobs`; a refusal's wait is what half of the segments before it
         take at one every `pace` nanoseconds. A job is taken when nothing else is there, else it would wait for ever;
-        its client's quota holds all the same. O(unfinished segments)."""
+        its client's quota holds all the same. O(jobs), and the segments of those that changed since."""
         everybody = mine = Usage()
         for job in jobs:
             if job.state == RUNNING or job.logs_kept:
-                everybody = add(everybody, usage(job))
+                used = usage(job)
+                everybody = add(everybody, used)
                 if job.client == client:
-                    mine = add(mine, usage(job))
+                    mine = add(mine, used)
         over = None
         if everybody.jobs or everybody.backlog_bytes:
             whole = Quota(jobs=self.jobs, segments=self.segments, backlog_bytes=self.backlog_bytes)
@@ -59,10 +60,13 @@ class Limits:
 
 
 def usage(job: Job) -> Usage:
-    """What a job takes: running, or ended with its logs kept."""
+    """What a job takes: running, or ended with its logs kept. Counted once for each revision of a running job."""
     if job.state != RUNNING:
         return Usage(0, 0, job.witness_bytes)
-    return Usage(1, sum(s.state not in ENDED_STATES for s in job.segments), job.witness_bytes)
+    if job.usage is None or job.usage[0] != job.revision:
+        pending = sum(s.state not in ENDED_STATES for s in job.segments)
+        job.usage = job.revision, Usage(1, pending, job.witness_bytes)
+    return job.usage[1]
 
 
 def wanted_again(job: Job) -> Usage:

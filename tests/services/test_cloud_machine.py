@@ -14,7 +14,7 @@ from cloud import messages as m
 from cloud.errors import violated_field
 from cloud.machine import Machine
 from cloud.model import CircuitInfo, job_view
-from cloud.policy import Limits
+from cloud.policy import Limits, usage
 from cloud.sessions import Sessions
 from cloud.store import segment_writes
 from hybrid_prover.errors import read_details
@@ -82,7 +82,14 @@ class Cloud:
                 case _:
                     self.asked.append(x)
         self.check_credit()
+        self.check_usage()
         return out
+
+    def check_usage(self) -> None:
+        """What is remembered of each job's usage is what it is."""
+        for job in self.machine.jobs.values():
+            remembered, job.usage = usage(job), None
+            assert usage(job) == remembered
 
     def check_credit(self) -> None:
         for s in self.machine.sessions._by_id.values():
