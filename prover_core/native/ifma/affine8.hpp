@@ -61,7 +61,7 @@ class PairAdder {
 
   /// The denominator of a pair's slope: x2 - x1, 2 y to double, 1 where nothing is to be added.
   [[gnu::always_inline]] static E denominator(const Row<E>& l, const Row<E>& r, const Pair& p) {
-    E d = E::template sub<3>(r.x, l.x);
+    E d = E::template sub_factor<3>(r.x, l.x);
     if (p.may_be_blank) {
       if (p.doubled) d = E::select(p.doubled, d, E::twice(l.y));
       d = E::select(p.left_blank | p.right_blank | p.cancelled, d, E::one());
@@ -86,7 +86,7 @@ class PairAdder {
       }
       E& acc = chain[i & 1];
       prefix_[i] = acc;
-      acc = E::mul(acc, denominator(l, r, p));
+      acc = E::mul_factor(acc, denominator(l, r, p));
     }
     return cancelled;
   }
@@ -126,15 +126,15 @@ class PairAdder {
       meanwhile();
       const Pair& p = pairs[first + size_t(j)];
       const Row<E>&l = rows[p.left], &r = rows[p.right];
-      slope[j] = E::mul(prefix_[first + size_t(j)], chain[j]);
-      chain[j] = E::mul(chain[j], denominator(l, r, p));
+      slope[j] = E::mul_factor(prefix_[first + size_t(j)], chain[j]);
+      chain[j] = E::mul_factor(chain[j], denominator(l, r, p));
     }
     for (int j = 0; j < w; j++) {
       const Pair& p = pairs[first + size_t(j)];
       const Row<E>&l = rows[p.left], &r = rows[p.right];
-      E dy = E::template sub<3>(r.y, l.y);
+      E dy = E::template sub_factor<3>(r.y, l.y);
       if (p.may_be_blank && p.doubled) dy = E::select(p.doubled, dy, E::triple(E::sqr(l.x)));
-      slope[j] = E::mul(dy, slope[j]);
+      slope[j] = E::mul_factor(dy, slope[j]);
     }
     for (int j = 0; j < w; j++) {
       const Pair& p = pairs[first + size_t(j)];
@@ -144,7 +144,7 @@ class PairAdder {
     for (int j = w; j-- > 0;) {
       const Pair& p = pairs[first + size_t(j)];
       Row<E>&l = rows[p.left], &r = rows[p.right];
-      const E y = E::minus(E::mul_raw(slope[j], E::template sub<3>(l.x, x[j])), l.y);
+      const E y = E::minus(E::mul_raw(slope[j], E::template sub_factor<3>(l.x, x[j])), l.y);
       if (p.may_be_blank) {
         E rx = E::select(p.left_blank, x[j], r.x), ry = E::select(p.left_blank, y, r.y);
         rx = E::select(p.right_blank, rx, l.x), ry = E::select(p.right_blank, ry, l.y);

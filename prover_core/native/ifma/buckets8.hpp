@@ -214,9 +214,11 @@ class BucketSummer {
     _mm256_store_si256(reinterpret_cast<__m256i*>(refs), lanes(set, next_row_, references));
     for (const std::uint32_t ref : refs) {
       if (ref == absent) continue;
-      const char* p = ref & stored_bit ? reinterpret_cast<const char*>(stored + (ref & index_mask))
-                                       : reinterpret_cast<const char*>(points_ + size_t(ref & index_mask) * E::base_bytes);
+      const bool of_stored = ref & stored_bit;
+      const char* p = of_stored ? reinterpret_cast<const char*>(stored + (ref & index_mask))
+                                : reinterpret_cast<const char*>(points_ + size_t(ref & index_mask) * E::base_bytes);
       for (size_t k = 0; k < E::base_bytes; k += 64) _mm_prefetch(p + k, _MM_HINT_T1);
+      if (of_stored) _mm_prefetch(p + sizeof(Stored<E>) - 1, _MM_HINT_T1);
     }
     if (++next_row_ == set.count) next_set_++, next_row_ = 0;
   }

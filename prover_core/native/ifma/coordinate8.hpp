@@ -86,6 +86,18 @@ struct Prime8 {
   [[gnu::always_inline]] static Prime8 sub(const Prime8& a, const Prime8& b) {
     return {V::template sub<m>(a.c, b.c)};
   }
+  /// As mul and sub, for results that are only factors of further products (see Fp8::carry_factor).
+  [[gnu::always_inline]] static Prime8 mul_factor(const Prime8& a, const Prime8& b) {
+    V r = V::mul_raw(a.c, b.c);
+    r.carry_factor();
+    return {r};
+  }
+  template <u64 m>
+  [[gnu::always_inline]] static Prime8 sub_factor(const Prime8& a, const Prime8& b) {
+    V r = V::template sub_raw<m>(a.c, b.c);
+    r.carry_factor();
+    return {r};
+  }
   /// s + 5 p - a - b, reduced below 2.33 p; s below 3 p, a and b below 2.33 p.
   [[gnu::always_inline]] static Prime8 minus_two(const Prime8& s, const Prime8& a, const Prime8& b) {
     V r = V::template sub_raw<5>(s.c, a.c);
@@ -195,6 +207,12 @@ struct Quadratic8 {
   template <u64 m>
   [[gnu::always_inline]] static Quadratic8 sub(const Quadratic8& a, const Quadratic8& b) {
     return {V::template sub<m>(a.c0, b.c0), V::template sub<m>(a.c1, b.c1)};
+  }
+  /// Products here take sums and differences of their factors' components, which must be carried.
+  [[gnu::always_inline]] static Quadratic8 mul_factor(const Quadratic8& a, const Quadratic8& b) { return mul(a, b); }
+  template <u64 m>
+  [[gnu::always_inline]] static Quadratic8 sub_factor(const Quadratic8& a, const Quadratic8& b) {
+    return sub<m>(a, b);
   }
   [[gnu::always_inline]] static Quadratic8 minus_two(const Quadratic8& s, const Quadratic8& a, const Quadratic8& b) {
     return {Prime8<P>::minus_two({s.c0}, {a.c0}, {b.c0}).c, Prime8<P>::minus_two({s.c1}, {a.c1}, {b.c1}).c};

@@ -166,6 +166,12 @@ struct alignas(64) Fp8 {
     }
   }
 
+  /// As carry, but limbs keep what was carried out of them. Such a value is a factor and nothing else: a wide multiply-add
+  /// reads the low 52 bits of its factors.
+  [[gnu::always_inline]] void carry_factor() {
+    for (int i = 0; i < 4; i++) l[i + 1] = _mm512_add_epi64(l[i + 1], _mm512_srai_epi64(l[i], 52));
+  }
+
   /// Subtracts the multiple of p that the bits above 2^254 stand for, then carries: [0, 8 2^254) → [0, 2.33 p).
   /// The top limb may still lack carries worth less than 2^-40 p.
   [[gnu::always_inline]] void reduce_small() {

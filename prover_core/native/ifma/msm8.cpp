@@ -79,15 +79,18 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr size_t at_once = size_t(1) << 20;  // scalars that are summed window by window if they come together
   static constexpr unsigned side_by_side = 3;         // windows a thread that are open together then
   static constexpr size_t one_lists = 8;
+  static constexpr unsigned place_bits = 20;  // of an index into what is pending
+  static constexpr size_t longest_block = size_t(1) << place_bits;
+  static constexpr std::uint32_t place_mask = longest_block - 1, part_size = 512;
+  static constexpr std::uint32_t most_parts = (1u << (max_bits - 1)) / part_size;
   static constexpr size_t fewest = 1024;     // scalars that windows are chosen for
   static constexpr double worthwhile = 1.2;  // what a settled sum's windows may cost against those chosen afresh
 
   /// What one thread needs to fill buckets; kept from window to window.
   struct Desk {
-    explicit Desk(size_t references) : sorted(references) {}
+    Desk(size_t points, size_t buckets) : packed(points), sorted(points + buckets) {}
     BucketSummer<E> summer;
-    Scratch<std::uint32_t> sorted;
-    std::vector<std::uint32_t> position;
+    Scratch<std::uint32_t> packed, sorted;
     std::vector<List> lists;
   };
 
@@ -98,6 +101,7 @@ class WideMsm final : public MsmEngine<F> {
   size_t slices_ = 1, block_ = 1;
   bool begun_ = false, mapped_ = false;
   std::vector<Scratch<Stored<E>>> buckets_;
+  std::vector<std::vector<std::uint8_t>> used_;  // per window and bucket: whether it was ever added to
   std::vector<Stored<E>> ones_;
   Xyzz<F> rest_;
   // What is waiting for the next flush: for every scalar that needs buckets a reference to its base and, window by window,
@@ -123,9 +127,10 @@ class WideMsm final : public MsmEngine<F> {
     windows_ = windows_for(n);
     slices_ = std::bit_floor(std::clamp<size_t>(2 * threads_ / windows_.count, 1, std::max<size_t>(1, windows_.buckets() / 256)));
     // few enough points are better summed at once; more wait only until every bucket gets some eight of them
-    block_ = n <= small ? std::max(n, fewest) : std::clamp<size_t>(windows_.buckets() * 8, small / 2, size_t(1) << 20);
+    block_ = n <= small ? std::max(n, fewest) : std::clamp<size_t>(windows_.buckets() * 8, small / 2, longest_block);
     buckets_.clear();
     buckets_.resize(windows_.count);
+    used_.assign(windows_.count, {});
     references_.clear();
     digits_ = {};
   }
@@ -258,7 +263,7 @@ class WideMsm final : public MsmEngine<F> {
 
   std::unique_ptr<Desk> take_desk() {
     std::lock_guard lock(this->mutex_);
-    if (desks_.empty()) return std::make_unique<Desk>(pending_ + windows_.buckets() + 1);
+    if (desks_.empty()) return std::make_unique<Desk>(pending_, windows_.buckets());
     auto desk = std::move(desks_.back());
     desks_.pop_back();
     return desk;
@@ -271,33 +276,49 @@ class WideMsm final : public MsmEngine<F> {
   /// Adds the pending points whose digit of window w falls into slice s to their buckets.
   void fill(const std::uint8_t* points, size_t w, size_t s, Desk& desk) {
     const auto [low, high] = slice(s);
-    const std::int16_t* digits = digits_.get() + w * stride_;
-    const std::uint32_t width = std::uint32_t(high - low);
+    const std::uint32_t first = std::uint32_t(low) + 1, width = std::uint32_t(high - low);
     Stored<E>* buckets = open(w) + low;
-    std::vector<std::uint32_t>& position = desk.position;
-    position.assign(width + 1, 0);
+    std::uint8_t* used = used_[w].data() + low;
+    // Sorted by bucket in two steps, so that counters and the places written to stay in the first-level cache: by the upper
+    // bits, with references packed next to the lower bits, and part by part by those.
+    const std::int16_t* digits = digits_.get() + w * stride_;
+    const std::uint32_t parts = (width + part_size - 1) / part_size, nowhere = parts * part_size;
+    const auto bucket = [=](int digit) {
+      const std::uint32_t b = std::uint32_t(std::abs(digit)) - first;
+      return b < width ? b : nowhere;  // digit 0 and other slices' buckets: a last part, dropped
+    };
+    std::uint32_t at[most_parts + 1] = {}, end[most_parts + 1];
+    for (size_t i = 0; i < pending_; i++) at[bucket(digits[i]) / part_size]++;
+    for (std::uint32_t p = 0, sum = 0; p <= parts; p++) {
+      sum += at[p];
+      end[p] = sum;
+      at[p] = sum - at[p];
+    }
+    std::uint32_t* packed = desk.packed.get();
     for (size_t i = 0; i < pending_; i++) {
-      const std::uint32_t b = std::uint32_t(std::abs(int(digits[i]))) - 1 - std::uint32_t(low);
-      position[std::min(b, width)]++;  // digit 0 and other slices' buckets are counted last, and dropped
+      const int d = digits[i];
+      const std::uint32_t b = bucket(d);
+      packed[at[b / part_size]++] = std::uint32_t(i) | (b % part_size) << place_bits | (std::uint32_t(d) & negative_bit);
     }
     std::uint32_t* sorted = desk.sorted.get();
     desk.lists.clear();
-    std::uint32_t used = 0;
-    for (std::uint32_t b = 0; b < width; b++) {
-      const std::uint32_t n = position[b];
-      position[b] = used;
-      if (n == 0) continue;
-      const bool open = !is_blank(buckets[b]);
-      desk.lists.push_back({b, used, n + open});
-      if (open) sorted[position[b]++] = stored_bit | b;
-      used += n + open;
-    }
-    position[width] = used;
-    for (size_t i = 0; i < pending_; i++) {
-      const int d = digits[i];
-      const std::uint32_t b = std::min(std::uint32_t(std::abs(d)) - 1 - std::uint32_t(low), width);
-      sorted[position[b]] = std::uint32_t(i) | (std::uint32_t(d) & negative_bit);
-      position[b] += b < width;
+    std::uint32_t total = 0;
+    for (std::uint32_t p = 0; p < parts; p++) {
+      std::uint32_t position[part_size] = {};
+      const std::uint32_t *begin = packed + (p ? end[p - 1] : 0), *const stop = packed + end[p];
+      for (const std::uint32_t* e = begin; e < stop; e++) position[*e >> place_bits & (part_size - 1)]++;
+      for (std::uint32_t k = 0; k < std::min(part_size, width - p * part_size); k++) {
+        const std::uint32_t n = position[k], b = p * part_size + k;
+        position[k] = total;
+        if (n == 0) continue;
+        const std::uint32_t stored = used[b];
+        used[b] = 1;
+        desk.lists.push_back({b, total, n + stored});
+        if (stored) sorted[position[k]++] = stored_bit | b;
+        total += n + stored;
+      }
+      for (const std::uint32_t* e = begin; e < stop; e++)
+        sorted[position[*e >> place_bits & (part_size - 1)]++] = *e & (negative_bit | place_mask);
     }
     desk.summer.sum(points, sorted, desk.lists, buckets, buckets);
   }
@@ -367,6 +388,7 @@ class WideMsm final : public MsmEngine<F> {
     if (!buckets_[w].get()) {
       buckets_[w] = Scratch<Stored<E>>(windows_.buckets());
       std::memset(static_cast<void*>(buckets_[w].get()), 0, windows_.buckets() * sizeof(Stored<E>));
+      used_[w].resize(windows_.buckets());
     }
     return buckets_[w].get();
   }
