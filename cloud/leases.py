@@ -40,7 +40,11 @@ from .model import CircuitInfo, SegmentKey
 
 LOCAL = b"local"
 """Worker id of the prover inside the cloud, whose leases do not expire."""
+PARTY_BYTES = 8
+"""Of a worker's id, the part that all workers with its certificate have in common."""
 SECOND = 1_000_000_000
+PATIENCE = 60 * SECOND
+"""How long a task waits for somebody who has not had it in vain."""
 STALL = 5 * SECOND
 """A remote lease without chunks for this long gives way to a complete task that waits."""
 STUCK = 600 * SECOND
@@ -88,6 +92,8 @@ class Task:
     complete: bool = False
     lease: Lease | None = None
     share: Share = field(default_factory=Share)
+    waits_since: int = 0
+    """Since when it waits for another than who had it in vain; 0 if it does not."""
 
 
 @dataclass(slots=True)
@@ -168,6 +174,11 @@ class Reclaim:
 
 
 Instruction = Grant | More | Revoke | Tried | Over | Reclaim
+
+
+def party(worker_id: bytes) -> bytes:
+    """Who answers for a worker: workers of one certificate are one, and cannot spend a task's budget by turns."""
+    return worker_id[:PARTY_BYTES]
 
 
 class LeaseBook:
@@ -438,6 +449,7 @@ class LeaseBook:
         self._out.append(Over(task.key, error))
 
     def _wait(self, task: Task) -> None:
+        task.waits_since = 0
         self._waiting[task.key] = task
 
     def _drop(self, key: SegmentKey) -> None:
@@ -448,8 +460,11 @@ class LeaseBook:
 
     def _answer(self, now: int) -> list[Instruction]:
         while self._waiting and (free := self._free()):
-            task = min(self._waiting.values(), key=self._order)
-            worker = min(free, key=lambda w: self._rank(w, task))
+            takers = {t.key: able for t in self._waiting.values() if (able := self._able(t, free, now))}
+            if not takers:
+                break
+            task = min((self._waiting[k] for k in takers), key=self._order)
+            worker = min(takers[task.key], key=lambda w: self._rank(w, task))
             del self._waiting[task.key]
             self._token += 1
             self._hold(worker, task, self._token, now)
@@ -469,6 +484,21 @@ class LeaseBook:
             for w in self.workers.values()
             if w.connected and not (w.leaving or w.silent) and (not w.bounded or len(w.held) < w.lanes)
         ]
+
+    def _able(self, task: Task, free: list[Worker], now: int) -> list[Worker]:
+        """Who of the free ones may have the task: nobody who had it in vain, while another may become free."""
+        if not task.attempts:
+            return free
+        task.waits_since = task.waits_since or now
+        if now - task.waits_since > PATIENCE:
+            return free
+        tried = {party(a.worker) for a in task.attempts}
+        if any(
+            w.connected and not (w.leaving or w.silent) and party(w.worker_id) not in tried
+            for w in self.workers.values()
+        ):
+            return [w for w in free if party(w.worker_id) not in tried]
+        return free
 
     def _order(self, task: Task) -> tuple[bool, tuple[float, int], int, bool, int, int]:
         """What waits first: what is urgent, then the client whose turn it is; of its tasks those of high priority, what

@@ -14,6 +14,7 @@ from prover_core.types import Digest
 
 from ..aggregator import Aggregator
 from ..errors import FAILED_PRECONDITION, INVALID_ARGUMENT, WireError, refuse, status_of
+from ..leases import PARTY_BYTES
 from ..remote import Remote
 from ..validation import check_bytes, check_name
 from .status import abort
@@ -88,7 +89,8 @@ def _checked(request: worker_pb2.WorkRequest) -> worker_pb2.Enlist:
         )
     if not 1 <= enlist.slots <= MAX_SLOTS:
         raise refuse(INVALID_ARGUMENT, f"a worker has 1 to {MAX_SLOTS} slots", reason="SLOTS", field="enlist.slots")
-    # Bound to the certificate: nobody takes another worker's leases over by its id.
+    # Bound to the certificate: nobody takes another worker's leases over by its id, or is somebody else by another id.
     identity = current().worker.encode()
-    enlist.worker_id = Digest.of(b"hybrid-prover worker 1", identity, enlist.worker_id).raw[:16]
+    own = Digest.of(b"hybrid-prover worker 1", identity, enlist.worker_id).raw[: 16 - PARTY_BYTES]
+    enlist.worker_id = Digest.of(b"hybrid-prover party 1", identity or own).raw[:PARTY_BYTES] + own
     return enlist

@@ -12,7 +12,21 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cloud.attempts import QUARANTINE_REASON, Attempt, Outcome, failures, losses_in_a_row
 from cloud.errors import make_status, reason_of
-from cloud.leases import LOCAL, SECOND, Grant, Instruction, LeaseBook, More, Over, Reclaim, Revoke, Tried, Verdict
+from cloud.leases import (
+    LOCAL,
+    PATIENCE,
+    SECOND,
+    Grant,
+    Instruction,
+    LeaseBook,
+    More,
+    Over,
+    Reclaim,
+    Revoke,
+    Tried,
+    Verdict,
+    party,
+)
 from cloud.model import CircuitInfo, SegmentKey
 
 CIRCUIT = CircuitInfo(b"c" * 32, wires=1000, n_public=1)
@@ -168,7 +182,7 @@ def test_a_worker_that_comes_back_without_its_task_gives_it_up_and_stale_ones_ar
 def test_a_task_that_fails_is_quarantined_by_name_after_its_budget() -> None:
     desk = Desk()
     desk.enlist(A)
-    desk.enlist(B)
+    desk.enlist(B, lanes=2)
     desk.advance(0)
     desk.advance(1)
     assert kinds(desk.fail(0)) == ["Tried", "Grant"]
@@ -178,6 +192,45 @@ def test_a_task_that_fails_is_quarantined_by_name_after_its_budget() -> None:
     assert error.message == "segments[0]: quarantined: 3 attempts failed"
     assert key(0) not in desk.book.tasks
     assert key(1) in desk.book.tasks
+
+
+def test_no_worker_spends_a_budget_alone_while_there_are_others() -> None:
+    """One that lies was given the task it had failed again and again, while the others were busy: the job failed."""
+    liars = [b"liar-one" + bytes([i]) * 8 for i in range(3)]
+    desk = Desk()
+    desk.enlist(liars[0])
+    desk.advance(0)
+    desk.enlist(A)
+    desk.advance(1)
+    for liar in liars[1:]:
+        desk.enlist(liar)
+    assert (party(desk.holder(0) or b""), desk.holder(1)) == (b"liar-one", A)
+    # Whoever shows the same certificate is the same, and the honest one is busy: the task waits for it.
+    assert kinds(desk.fail(0)) == ["Tried"]
+    for _ in range(PATIENCE // SECOND - 5):
+        desk.wait(1)
+        desk.do(desk.book.heartbeat(A, desk.now))
+    assert desk.holder(0) is None
+    desk.do(desk.book.proved(key(1), A, 1.0, desk.now)[1])
+    assert desk.holder(0) == A
+    # Who is the only one left gets it: a task that is poison must come to an end.
+    desk.fail(0)
+    assert desk.holder(0) is not None
+
+
+def test_a_task_does_not_wait_for_a_busy_worker_for_ever() -> None:
+    desk = Desk()
+    desk.enlist(A)
+    desk.advance(0)
+    desk.enlist(B)
+    desk.advance(1)
+    assert desk.holder(1) == B
+    desk.fail(0)
+    for _ in range(PATIENCE // SECOND + 2):
+        desk.wait(1)
+        for worker in (A, B):
+            desk.do(desk.book.heartbeat(worker, desk.now))
+    assert desk.holder(0) == A
 
 
 def test_a_fault_of_the_client_ends_at_once_and_a_claim_is_believed_the_second_time() -> None:
