@@ -337,8 +337,9 @@ class Assembler:
 
     def _made(self, run: _Run) -> None:
         with self._wake:
-            if self._runs.pop(run.assembly_id, None) is not run:
+            if run.stopped:
                 return
+            del self._runs[run.assembly_id]
         root = run.parts[-1]
         assert root.made is not None
         keys: dict[bytes, VerificationKey] = {}
@@ -370,11 +371,12 @@ class Assembler:
         again = run.failures == 1 and not isinstance(error, _FINAL)
         log.error("assembly_failed", assembly_id=run.assembly_id.hex(), again=again, exc_info=error)
         with self._wake:
+            if run.stopped:
+                return
             if again:
                 run.again()
                 return
-            if self._runs.pop(run.assembly_id, None) is not run:
-                return
+            del self._runs[run.assembly_id]
         self._on_broken(run.assembly_id, status_of(error, prefix="assembly"), run.timings())
 
 

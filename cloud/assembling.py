@@ -142,13 +142,18 @@ class Assembling(JobBook):
         if error is not None:
             return self._assembly_failed(assembly, error, now)
         assembly.starts += 1
+        job = self._owner(assembly)
+        out = [*self._moved(assembly, job), m.Assemble(assembly, leaves, complete=True)]
+        return [*out, *self._tell(job, answers.assembling(job))] if job is not None else out
+
+    def _moved(self, assembly: Assembly, job: Job | None) -> list[m.Instruction]:
+        """Something new is to be seen; saved, so that revisions never go back."""
         assembly.revision += 1
-        out: list[m.Instruction] = [m.SaveAssembly(assembly), m.Assemble(assembly, leaves, complete=True)]
-        if (job := self._owner(assembly)) is not None:
+        out: list[m.Instruction] = [m.SaveAssembly(assembly), m.Changed(assembly.assembly_id)]
+        if job is not None:
             job.revision += 1
-            out += self._tell(job, answers.assembling(job))
-            out.append(m.Changed(job.job_id))
-        return [*out, m.Changed(assembly.assembly_id)]
+            out += [m.SaveState(job), m.Changed(job.job_id)]
+        return out
 
     def _assembly_moved(self, event: m.AssemblyMoved) -> list[m.Instruction]:
         assembly = self.assemblies.get(event.assembly_id)
@@ -156,12 +161,7 @@ class Assembling(JobBook):
             return []
         assembly.committed, assembly.proved = event.committed, event.proved
         assembly.timings = list(event.timings)
-        assembly.revision += 1
-        out: list[m.Instruction] = []
-        if (job := self._owner(assembly)) is not None:
-            job.revision += 1
-            out.append(m.Changed(job.job_id))
-        return [*out, m.Changed(assembly.assembly_id)]
+        return self._moved(assembly, self._owner(assembly))
 
     def _assembly_made(self, event: m.AssemblyMade, now: int) -> list[m.Instruction]:
         assembly = self.assemblies.get(event.assembly_id)

@@ -11,6 +11,7 @@ import structlog
 from prover_core.assembly import WrapKey, WrapKeys
 from prover_core.assembly.tree import Wrap
 from prover_core.backend import Backend
+from prover_core.errors import FormatError
 
 from .assembly import Shelf, describe
 from .errors import FAILED_PRECONDITION, refuse
@@ -33,9 +34,13 @@ class WrapStock:
         self._loaded: OrderedDict[Wrap, WrapKey] = OrderedDict()
 
     def shelf(self) -> Shelf:
-        """What there is now; reads the folder's index."""
-        known = frozenset(Wrap(shape, chain) for shape, chain in self._keys.kept())
-        return Shelf(known, self._makes, self._places)
+        """What there is now; reads the folder's index. Nothing, and a line in the log, where that is damaged."""
+        try:
+            kept = self._keys.kept()
+        except (FormatError, OSError) as e:
+            log.error("wrap_keys_unreadable", error=str(e))
+            kept = []
+        return Shelf(frozenset(Wrap(shape, chain) for shape, chain in kept), self._makes, self._places)
 
     def key(self, wrap: Wrap) -> WrapKey:
         """The key; read (seconds) or, where that is allowed, made (half a minute or more) if it is not in memory.

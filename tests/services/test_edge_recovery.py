@@ -293,6 +293,9 @@ def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified
         "jobs DROP COLUMN clients",
         "jobs DROP COLUMN priority",
         "jobs DROP COLUMN deadline",
+        "jobs DROP COLUMN assembly_options",
+        "jobs DROP COLUMN assembly",
+        "jobs DROP COLUMN assembly_status",
     )
     for column in (*newer, "segments DROP COLUMN publics", "segments DROP COLUMN partials"):
         spool._connection.exec_driver_sql(f"ALTER TABLE {column}")

@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from store_book import Place, fail, make_job, prove
 
 from cloud import store as db
+from cloud.assembly import Assembly
 from cloud.attempts import Attempt, Outcome
 from cloud.errors import make_status
 from cloud.model import JOB_CANCELLED, JOB_DONE, JOB_FAILED, PROVED, QUEUED, RUNNING, VERIFIED, Job, job_view
-from hybrid_prover.v1 import circuit_pb2, common_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
+from prover_core.assembly import Chain
 
 
 def facts(job: Job) -> list[object]:
@@ -268,4 +270,29 @@ def test_rows_are_taken_when_they_are_made(place: Place) -> None:
     store = place.open()
     store.write(writes)
     assert facts(store.load_job(job.job_id)) == facts(before)
+    store.close()
+
+
+def test_assemblies_come_with_their_jobs_or_by_themselves(place: Place) -> None:
+    store = place.open()
+    job = make_job(b"q")
+    own = Assembly(b"o" * 32, (job.job_id,), Chain(1, 0), job.job_id, "client", leaves=2, nodes=1, accepted_nanos=5)
+    job.assembly = own
+    block = Assembly(b"p" * 32, (b"1" * 32, b"2" * 32), None, client="client", left_out=((1, 3),), accepted_nanos=9)
+    store.write([*db.job_writes(job), db.assembly_write(block)])
+    assert [a.assembly_id for a in store.unfinished_assemblies()] == [block.assembly_id], "that of a job comes with it"
+    own.state, own.starts, own.committed, own.revision = assembly_pb2.ASSEMBLY_STATE_DONE, 2, 2, 7
+    own.result = assembly_pb2.AssemblyResult(assembly_id=own.assembly_id)
+    own.timings = [common_pb2.PhaseTiming(phase="wrap", start_unix_nanos=3, duration_nanos=4)]
+    block.state, block.error = assembly_pb2.ASSEMBLY_STATE_FAILED, make_status(13, "no", reason="NO")
+    store.write([db.assembly_write(own), db.assembly_write(block)])
+    store.close()
+    store = place.open()
+    found = store.load_job(job.job_id)
+    assert found is not None
+    for kept, was in ((found.assembly, own), (store.load_assembly(block.assembly_id), block)):
+        assert kept is not None
+        assert [getattr(kept, f.name) for f in fields(kept)] == [getattr(was, f.name) for f in fields(was)]
+    assert store.unfinished_assemblies() == []
+    assert store.load_assembly(b"z" * 32) is None
     store.close()
