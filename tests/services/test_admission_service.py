@@ -348,3 +348,49 @@ async def test_a_caller_that_has_gone_is_not_worked_for(tmp_path: Path, sample: 
                 assert gone.value.code() is Code.DEADLINE_EXCEEDED
             while edge.core.admission.doors._registrations.total:
                 await asyncio.sleep(0.02)
+
+
+async def test_a_flood_at_the_cloud_delays_another_clients_proof_by_a_few_segments(
+    tmp_path: Path, backend: Backend
+) -> None:
+    other = cloud_sample(tmp_path, backend)
+    server = CloudServer(
+        CloudConfig(port=0, plaintext=True, data_dir=tmp_path / "cloud", workers=1, batch_size=1, threads=1)
+    )
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(server.target) as channel:
+            await register(channel, other)
+            executor = server.aggregator.dispatcher.executor
+            step = executor._step
+
+            def slow(work: Any) -> common_pb2.LeafProof | None:
+                time.sleep(0.02)
+                return step(work)
+
+            executor._step = slow  # type: ignore[method-assign]
+            edge, wires = Edge(channel), other.wires(3)
+            await edge.hello()
+            jobs = [bytes([number]) * 32 for number in range(1, 61)]
+            for job in jobs:
+                circuits = [other.digest]
+                await edge.send(
+                    open_job=uplink_pb2.OpenJob(job_id=job, placement=1, circuits=circuits, client="flood", priority=3)
+                )
+                await edge.until_kind("job_opened")
+                await edge.witness(job, 0, wires, size=256)
+            single = b"s" * 32
+            await edge.send(
+                open_job=uplink_pb2.OpenJob(
+                    job_id=single, placement=1, circuits=[other.digest], client="single", priority=1
+                )
+            )
+            await edge.until_kind("job_opened")
+            done = sum(r.HasField("job_update") for r in edge.heard)
+            assert done < len(jobs) - 15, "too fast for a flood of this size"
+            await edge.witness(single, 0, wires, size=256)
+            assert (await edge.ended(single)).HasField("done")
+            before = sum(r.HasField("job_update") for r in edge.heard) - 1 - done
+            assert before <= 8, f"{before} jobs of the flood went first"
+    finally:
+        await server.stop()
