@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from hybrid_prover.admission.quotas import SECOND, Buckets
 from hybrid_prover.telemetry.otlp import open_traces
 from hybrid_prover.v1 import circuit_pb2, common_pb2, job_pb2, uplink_pb2
 from prover_core.types import Digest
@@ -52,6 +53,8 @@ log = structlog.get_logger(__name__)
 TICK_SECONDS = 30.0
 CLOCK_NANOS = 60 * 10**9
 """A clock that differs by more from what it said a tick ago was set."""
+ROWS_A_MINUTE = 120_000
+"""Segments and links that one edge may open: as many at once as the largest jobs have."""
 RETURN_NANOS = 3600 * 10**9
 """How long a cloud that comes back waits for the edges of its jobs, however long it was away."""
 LATE_SECONDS = 0.2
@@ -65,6 +68,7 @@ class Aggregator(Runtime):
         super().__init__(config)
         self.assemblies = Assemblies(self)
         self._beginning = asyncio.Lock()
+        self._opened = Buckets(60 * SECOND)
         self._clock_offset = 0
         self.observer = CloudObserver(
             CloudMetrics(lambda: samples(self)), self.backend.name, self.backend.device, config.tls
@@ -182,12 +186,21 @@ class Aggregator(Runtime):
             if not await self._owns_session(link, hello.session_id):
                 return
         if request.HasField("open_job") and self.machine.sessions.of(link.connection) is not None:
+            await self._pace(link, request.open_job)
             await self._ensure(request.open_job.job_id)
             if request.open_job.HasField("assembly"):
                 self.machine.shelf = await asyncio.to_thread(self.wraps.shelf)
             if self.machine.goes_again(request.open_job, time.time_ns()):
                 await self._begin_again(request.open_job)
         self._post(m.Received(link.connection, request, link.edge))
+
+    async def _pace(self, link: Link, message: uplink_pb2.OpenJob) -> None:
+        """Lets an edge wait that opens more than can be kept beside the work of others; a job is rows for ever."""
+        if message.job_id in self.machine.jobs:
+            return
+        rows = 1 + len(message.circuits) + len(message.links)
+        while wait := self._opened.take(link.edge, rows, ROWS_A_MINUTE, time.monotonic_ns()):
+            await asyncio.sleep(wait / 1e9)
 
     async def _owns_session(self, link: Link, session_id: bytes) -> bool:
         """Binds a session to the edge that shows it first; another edge's is refused, also after a restart."""

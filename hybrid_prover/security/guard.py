@@ -203,7 +203,7 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if name and self._revocations is not None:
             pem = b"".join(peer.get("x509_pem_cert", ()))
             if reason := self._revocations.refusal(name, pem, self._clock()):
-                text = f"the certificate of {name} was revoked or has expired: ask for a new one"
+                text = f"the certificate of {name} was revoked, has expired or has that name otherwise than as a URI"
                 raise Denied(grpc.StatusCode.UNAUTHENTICATED, text, reason, right)
         rights = _BY_CERTIFICATE.get(role, frozenset())
         edge, worker = (name if role is wanted else "" for wanted in (Role.EDGE, Role.WORKER))

@@ -11,10 +11,13 @@ from pathlib import Path
 import grpc.aio
 import pytest
 from cloud_edge import Sample, make_sample
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 from edge_support import EdgeStubs, factors, make
 from google.rpc import status_pb2
 from rich.console import Console
-from security_support import Pki, secure_edge
+from security_support import Pki, refusal, secure_cloud, secure_edge
 from test_cloud_control import HOUR, uploaded
 from test_cloud_machine import CIRCUIT, JOB, ready
 from test_security_ownership import as_client
@@ -25,13 +28,17 @@ from cloud import messages as m
 from cloud import remote
 from cloud.config import CloudConfig
 from cloud.errors import FAILED_PRECONDITION
+from cloud.links import Link
 from cloud.model import JOB_CANCELLED, RUNNING
 from cloud.service import CloudServer
 from hybrid_prover.cli.output import Output
 from hybrid_prover.cli.text import printable
+from hybrid_prover.security import certificates
 from hybrid_prover.security.identity import Role
 from hybrid_prover.security.principal import Right
-from hybrid_prover.v1 import common_pb2, job_pb2, uplink_pb2, worker_pb2
+from hybrid_prover.security.tls import CERTIFICATE, KEY
+from hybrid_prover.security.tokens import replace_file
+from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, common_pb2, job_pb2, uplink_pb2, worker_pb2
 from prover_core.backend import Backend
 
 
@@ -137,6 +144,48 @@ async def test_who_has_not_said_hello_begins_nothing(server: CloudServer, sample
         await stranger.send(open_job=again)
         assert await stranger.over() == grpc.StatusCode.FAILED_PRECONDITION
         assert server.aggregator.machine.jobs[job].state == JOB_CANCELLED
+
+
+@pytest.mark.parametrize("kind", [x509.DNSName, x509.RFC822Name])
+async def test_a_host_or_mailbox_called_like_an_edge_is_no_edge(tmp_path: Path, kind: type[x509.GeneralName]) -> None:
+    """gRPC tells names of all kinds as one list: a certificate for such a host opened the uplink."""
+    pki = Pki(tmp_path)
+    folder = pki.issue(Role.EDGE, "one")
+    names = [kind("spiffe://hybrid-prover/edge/one")]  # type: ignore[call-arg]
+    ca_key = serialization.load_pem_private_key((tmp_path / certificates.CA_KEY).read_bytes(), None)
+    ca = x509.load_pem_x509_certificate(pki.ca.read_bytes())
+    key = ec.generate_private_key(ec.SECP256R1())
+    forged = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(ca.not_valid_before_utc)
+        .not_valid_after(ca.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(ca_key, hashes.SHA256())  # type: ignore[arg-type]
+    )
+    replace_file(folder / CERTIFICATE, forged.public_bytes(serialization.Encoding.PEM))
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    replace_file(folder / KEY, key.private_bytes(serialization.Encoding.PEM, *plain))
+    async with secure_cloud(pki, tmp_path / "data") as cloud, pki.as_peer(folder, cloud.target) as channel:
+        call = circuit_pb2_grpc.CircuitServiceStub(channel).ListCircuits(circuit_pb2.ListCircuitsRequest())
+        assert (await refusal(call))[:2] == (grpc.StatusCode.UNAUTHENTICATED, "CERTIFICATE_NAME")
+
+
+async def test_an_edge_that_opens_without_end_waits_and_others_do_not(server: CloudServer) -> None:
+    """Jobs of the largest kind, opened and withdrawn: seconds of the database for each, and rows for ever."""
+    cloud = server.aggregator
+    one, two = Link(1, "one"), Link(2, "two")
+    big = uplink_pb2.OpenJob(job_id=b"1" * 32, circuits=[bytes(32)] * 4096, links=[common_pb2.Link()] * 65_536)
+    async with asyncio.timeout(5):
+        await cloud._pace(one, big)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(cloud._pace(one, big), 0.5)
+    async with asyncio.timeout(5):
+        await cloud._pace(two, big)
+        await cloud._pace(one, uplink_pb2.OpenJob(job_id=b"2" * 32, circuits=[bytes(32)]))
 
 
 # Time.
