@@ -371,7 +371,7 @@ async def test_a_flood_at_the_cloud_delays_another_clients_proof_by_a_few_segmen
             executor._step = slow  # type: ignore[method-assign]
             edge, wires = Edge(channel), other.wires(3)
             await edge.hello()
-            jobs = [bytes([number]) * 32 for number in range(1, 61)]
+            jobs = [bytes([number]) * 32 for number in range(1, 41)]
             for job in jobs:
                 circuits = [other.digest]
                 await edge.send(
@@ -387,7 +387,7 @@ async def test_a_flood_at_the_cloud_delays_another_clients_proof_by_a_few_segmen
             )
             await edge.until_kind("job_opened")
             done = sum(r.HasField("job_update") for r in edge.heard)
-            assert done < len(jobs) - 15, "too fast for a flood of this size"
+            assert done < len(jobs) - 10, "too fast for a flood of this size"
             await edge.witness(single, 0, wires, size=256)
             assert (await edge.ended(single)).HasField("done")
             before = sum(r.HasField("job_update") for r in edge.heard) - 1 - done
