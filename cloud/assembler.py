@@ -1,9 +1,9 @@
 """The assembler: one thread that commits to leaf proofs as they come and turns complete ones into assemblies.
 
-One step of work is a leaf committed to (10 ms), or one assembly of a tree proved (1 to 3 s). Assemblies whose leaves
-are all there go first, in the order in which they became complete; an inner assembly that is complete before its tree
-is proved when the provers have nothing to do. The thread is nice: proving leaf proofs comes first. Memory: a few MB for
-an open builder, of which there is a bounded number; leaves beyond wait as proofs.
+One step of work is a leaf committed to (10 ms), or one assembly of a tree proved (1 to 3 s); wrap keys are read before.
+Assemblies whose leaves are all there go first, in the order in which they became complete; an inner assembly that is
+complete before its tree is proved when the provers have nothing to do. The thread is nice: proving leaf proofs comes
+first. Memory: a few MB for an open builder, of which there is a bounded number; leaves beyond wait as proofs.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ class _Run:
     leaves: dict[int, common_pb2.LeafProof] = field(default_factory=dict)
     complete: bool = False
     stopped: bool = False
+    warm: bool = False
+    """Its wrap keys have been loaded once."""
     failures: int = 0
     ready: int = 0
     """When it became complete, on the monotonic clock; 0 once it has been begun."""
@@ -212,6 +214,9 @@ class Assembler:
         for run in self._runs.values():
             if run.complete:
                 return run, next(part for part in run.parts if part.made is None)
+        for run in self._runs.values():
+            if not run.warm:
+                return run, run.parts[0]
         grown = sum(part.builder is not None for run in self._runs.values() for part in run.parts)
         for run in self._runs.values():
             for part in run.parts:
@@ -233,6 +238,13 @@ class Assembler:
         return next(self._ahead(), None) is not None
 
     def _step(self, run: _Run, part: _Part) -> None:
+        if not run.warm:
+            # Before the first leaf, or what is missing is known late, and the last leaf waits for what is slow to read.
+            for wrap in run.work.tree.wraps():
+                self._goes_on(run)
+                self._wraps.key(wrap)
+            run.warm = True
+            return
         if run.ready:
             run.spend("assembly_queue", time.monotonic_ns() - run.ready)
             run.ready = 0

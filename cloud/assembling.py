@@ -32,6 +32,7 @@ from .errors import INTERNAL, make_status
 from .jobs import CANCELLED_CODE, JobBook
 from .model import JOB_CANCELLED, JOB_DONE, JOB_FAILED, VERIFIED, Job, Segment
 from .model import RUNNING as JOB_RUNNING
+from .sessions import Session
 
 MAX_STARTS = 5
 """An assembly under which the process ended so often is given up."""
@@ -44,6 +45,15 @@ class Assembling(JobBook):
     """Jobs with an assembly as their last stage, and assemblies of several jobs."""
 
     # Of jobs.
+
+    def _open(self, connection: int, session: Session, message: uplink_pb2.OpenJob, now: int) -> list[m.Instruction]:
+        """The maker hears early of a new job's assembly: it has keys to read."""
+        new = message.job_id not in self.jobs
+        out = super()._open(connection, session, message, now)
+        job = self.jobs.get(message.job_id)
+        if not new or job is None or job.assembly is None:
+            return out
+        return [*out, m.Assemble(job.assembly, {}, complete=False)]
 
     def _new_job(self, message: uplink_pb2.OpenJob, now: int) -> Job:
         job = super()._new_job(message, now)

@@ -1,4 +1,4 @@
-"""Assemblies in the cloud's machine: what is saved before what is begun and told, restarts, late answers; at the edge."""
+"""Assemblies in the machines of cloud and edge: what is saved before what is begun and told, restarts, late answers."""
 
 from __future__ import annotations
 
