@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from google.rpc import status_pb2
@@ -44,6 +44,8 @@ class Outcome:
     """The members' proofs, in order, as `Proof.to_bytes`."""
     waits: Mapping[SegmentKey, common_pb2.PhaseTiming]
     """Phase `batch` of each member: from its leaf proof to the beginning of the verification."""
+    leaves: Mapping[SegmentKey, common_pb2.LeafProof] = field(default_factory=dict)
+    """What was verified."""
 
 
 class Batcher:
@@ -72,9 +74,13 @@ class Batcher:
         self._closed = False
 
     def add(self, key: SegmentKey, circuit: CircuitInfo, leaf: common_pb2.LeafProof) -> None:
-        """Takes one leaf proof; after `close` it stays in the store for the next start."""
-        if key not in self._leaves and not self._closed:
-            self._leaves[key] = (circuit, leaf, time.time_ns())
+        """Takes one leaf proof, instead of an earlier one of the segment that still waits; after `close` it stays in
+        the store for the next start."""
+        if self._closed:
+            return
+        waits = key in self._leaves
+        self._leaves[key] = (circuit, leaf, time.time_ns())
+        if not waits:
             self._start(self._policy.add(circuit.digest, key, time.monotonic_ns()))
 
     def complete(self, job_id: bytes) -> None:
@@ -197,4 +203,5 @@ class Batcher:
         }
         proofs = tuple(leaf.proof.a + leaf.proof.b + leaf.proof.c for _, _, leaf, _ in members)
         failed = tuple(k for i, (k, *_) in enumerate(members) if i in bad)
-        return Outcome(record, good, failed, timing, entropy, proofs, waits)
+        leaves = {k: leaf for k, _, leaf, _ in members}
+        return Outcome(record, good, failed, timing, entropy, proofs, waits, leaves)

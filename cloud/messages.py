@@ -95,6 +95,8 @@ class BatchChecked:
     timing: common_pb2.PhaseTiming
     waits: Mapping[SegmentKey, common_pb2.PhaseTiming] = field(default_factory=dict)
     """How long each member waited for its batch, where that was measured."""
+    leaves: Mapping[SegmentKey, common_pb2.LeafProof] = field(default_factory=dict)
+    """What was verified: of a segment that has another leaf proof by now the batch says nothing."""
 
     def timings(self, key: SegmentKey) -> list[common_pb2.PhaseTiming]:
         """What the batch measured of one member."""

@@ -23,6 +23,7 @@ from .model import (
     Job,
     Maker,
     Segment,
+    SegmentKey,
 )
 from .sessions import Session
 from .trust import Distrust
@@ -135,12 +136,20 @@ class Proving(Ingest):
         segment.timings.extend(event.timings)
         return self._fail(job, segment, event.error, now)
 
+    def _meant(self, event: m.BatchChecked, key: SegmentKey) -> Job | None:
+        """The job of a member whose leaf proof is still the one that was in the batch."""
+        job = self.jobs.get(key[0])
+        if job is None or job.segments[key[1]].state != PROVED:
+            return None
+        leaf = job.segments[key[1]].leaf
+        return job if event.leaves.get(key, leaf) == leaf else None
+
     def _checked(self, event: m.BatchChecked, now: int) -> list[m.Instruction]:
         out: list[m.Instruction] = []
         touched: dict[bytes, Job] = {}
         for job_id, index in event.good:
-            job = self.jobs.get(job_id)
-            if job is None or job.segments[index].state != PROVED:
+            job = self._meant(event, (job_id, index))
+            if job is None:
                 continue
             segment = job.segments[index]
             segment.state, segment.batch_id = VERIFIED, event.batch_id
@@ -152,8 +161,8 @@ class Proving(Ingest):
             out += self._tell(job, answers.verified(job, segment))
             out += self._leaf_verified(job, segment)
         for key in event.bad:
-            job = self.jobs.get(key[0])
-            if job is not None and job.segments[key[1]].state == PROVED:
+            job = self._meant(event, key)
+            if job is not None:
                 touched[key[0]] = job
                 segment = job.segments[key[1]]
                 segment.timings.extend(event.timings(key))

@@ -250,7 +250,8 @@ class Runtime:
     async def _save_batch(self, outcome: Outcome) -> None:
         await self._in_store(lambda: self._store.write([db.batch_write(outcome.record), self.recorder.batch(outcome)]))
         self.observer.batch(outcome.record.cause, len(outcome.record.members), outcome.record.failed)
-        self._post(m.BatchChecked(outcome.record.batch_id, outcome.good, outcome.bad, outcome.timing, outcome.waits))
+        batch_id, good, bad = outcome.record.batch_id, outcome.good, outcome.bad
+        self._post(m.BatchChecked(batch_id, good, bad, outcome.timing, outcome.waits, outcome.leaves))
 
     # For services.
 
