@@ -10,15 +10,15 @@ and what is written stays when the process is killed, so the log of all lives of
     came after its ack     the cloud heard a chunk that it had acked, and dropped it
     made after it was told a leaf proof was made after one of that segment had been told to an edge
 
-must all be 0. What was in flight may be repeated: between two sends of one chunk (two witnesses or proofs of a segment)
-there must be something that was broken at the time; otherwise it is counted as repeated without cause, which must be 0
-too.
+must all be 0. What was in flight may be repeated: between two sends of one chunk (two starts of a segment's witness,
+two proofs) there must be something that was broken at the time; otherwise it is counted as repeated without cause, and
+that must be 0 too.
 """
 
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,24 +81,27 @@ class Ledger:
     """Lines that no kill explains: faults of ours, caught and logged."""
 
     def read_edge(self, name: str, lines: Iterable[Line]) -> None:
-        """One edge's log, all its lives in order."""
+        """One edge's log, all its lives in order. A job that failed and is submitted again is a new run of it."""
         acked: dict[Key, int] = defaultdict(int)
+        runs: Counter[str] = Counter()
         for line in lines:
             key = (line.get("job_id", ""), line.get("segment") or 0)
             match line.get("event"):
                 case "job accepted":
+                    runs[key[0]] += 1
                     for known in [k for k in acked if k[0] == key[0]]:
                         del acked[known]
                 case "chunk sent":
                     sequence = line["sequence"]
-                    self.chunks_sent.add((name, *key, sequence), line["at"])
+                    self.chunks_sent.add((name, *key, sequence, runs[key[0]]), line["at"])
                     if sequence < acked[key]:
                         self.sent_after_ack.append((name, *key, sequence))
                 case "chunks acked":
                     acked[key] = max(acked[key], line["next"])
-                case "witness done":
-                    made = self.proofs_at_edges if "prove" in line["ms"] else self.witnesses
-                    made.add((name, *key), line["at"])
+                case "witness begins":
+                    self.witnesses.add((name, *key, runs[key[0]]), line["at"])
+                case "witness done" if "prove" in line["ms"]:
+                    self.proofs_at_edges.add((name, *key, runs[key[0]]), line["at"])
                 case "job ended":
                     self.ends[line["job_id"]].add(line["state"])
                 case _:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import time
 from collections import Counter
@@ -10,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import psutil
 from faulty_proxy import FaultyProxy
 from fleet import Daemon, Fleet
 
@@ -31,6 +33,7 @@ SHARES: Mapping[str, int] = {
 """What is done, in percent."""
 VICTIM_SECONDS = 30.0
 """How long a victim is waited for (a killed cloud has to come up before it can be killed again)."""
+MEETING_SECONDS = 2.0
 SILENCE_SECONDS = (0.5, 2.5)
 
 
@@ -112,12 +115,14 @@ class Monkey:
             lambda: [d for d in candidates if d.alive and d.age > 1.0 and d.name not in self._busy]
         )
 
-    async def _wait_for(self, found: Callable[[], list[T]]) -> T | None:
-        end = time.monotonic() + VICTIM_SECONDS
+    async def _wait_for(
+        self, found: Callable[[], list[T]], seconds: float = VICTIM_SECONDS, pause: float = 0.05
+    ) -> T | None:
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             if candidates := found():
                 return self.rng.choice(candidates)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(pause)
         return None
 
     async def _kill(self, kind: str, candidates: list[Daemon], *more: str) -> bool:
@@ -137,24 +142,26 @@ class Monkey:
         return True
 
     async def _kill_witness_worker(self, kind: str) -> bool:
-        def found() -> list[tuple[Daemon, int]]:
+        """One in the middle of something, if that can be met."""
+
+        def found(*, busy: bool) -> list[tuple[Daemon, psutil.Process]]:
             return [
-                (edge, child.pid)
+                (edge, child)
                 for edge in self.fleet.edges
                 if edge.alive and edge.name not in self._busy
                 for child in edge.descendants()
+                if not busy or is_running(child)
             ]
 
-        chosen = await self._wait_for(found)
+        chosen = await self._wait_for(lambda: found(busy=True), MEETING_SECONDS, 0.002)
+        chosen = chosen or await self._wait_for(lambda: found(busy=False))
         if chosen is None:
             return False
-        edge, pid = chosen
         began = time.time()
-        for child in edge.descendants():
-            if child.pid == pid:
-                child.kill()
-                self._later(kind, edge.name, began)
-                return True
+        with contextlib.suppress(psutil.NoSuchProcess):
+            chosen[1].kill()
+            self._later(kind, chosen[0].name, began)
+            return True
         return False
 
     async def _kill_database(self, kind: str) -> bool:
@@ -229,3 +236,11 @@ class Monkey:
         task = asyncio.create_task(finish())
         self._after.add(task)
         task.add_done_callback(self._after.discard)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Whether it is on a processor, or waits for one."""
+    try:
+        return bool(process.status() == psutil.STATUS_RUNNING)
+    except psutil.NoSuchProcess:
+        return False

@@ -121,7 +121,7 @@ def verdict(chaos: Chaos, ledger: Ledger) -> list[str]:
         ("acked chunk asked for again", ledger.asked_again),
         ("proof made again after it was told", ledger.made_after_told),
         ("chunk sent twice without cause", ledger.chunks_sent.without_cause(deeds)),
-        ("witness made twice without cause", ledger.witnesses.without_cause(deeds)),
+        ("witness begun twice without cause", ledger.witnesses.without_cause(deeds)),
         ("proof made twice at the cloud without cause", ledger.proofs_at_cloud.without_cause(deeds)),
         ("proof made twice at an edge without cause", ledger.proofs_at_edges.without_cause(deeds)),
     ):
@@ -149,7 +149,7 @@ def report(chaos: Chaos, ledger: Ledger, console: Console) -> None:
     for what, repeats, finished in (
         ("chunks sent", ledger.chunks_sent, len(ledger.sent_after_ack) + len(ledger.came_after_ack)),
         ("chunks asked for by the cloud", None, len(ledger.asked_again)),
-        ("witnesses (cloud, split)", ledger.witnesses, None),
+        ("witnesses begun", ledger.witnesses, None),
         ("proofs made for the cloud", ledger.proofs_at_cloud, len(ledger.made_after_told)),
         ("proofs made at edges (private)", ledger.proofs_at_edges, None),
     ):

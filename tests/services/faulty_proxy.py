@@ -156,8 +156,11 @@ class FaultyProxy:
         async def or_failed(step: Coroutine[Any, Any, None]) -> None:
             """Waits for the step unless nothing is delivered any more."""
             waiting = asyncio.ensure_future(step)
-            await asyncio.wait({waiting, delivering}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            try:
+                await asyncio.wait({waiting, delivering}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
             if delivering.done():
                 delivering.result()
 
