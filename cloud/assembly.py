@@ -24,8 +24,8 @@ DONE: Final = assembly_pb2.ASSEMBLY_STATE_DONE
 FAILED: Final = assembly_pb2.ASSEMBLY_STATE_FAILED
 CANCELLED: Final = assembly_pb2.ASSEMBLY_STATE_CANCELLED
 
-MAX_SEGMENTS: Final = 1 << 16
-"""Leaf proofs of one assembly."""
+MAX_SEGMENTS: Final = 1 << 14
+"""Leaf proofs of one assembly; a statement has five levels at most, and the smallest wrap eight places."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from prover_core.types import Digest
 from .assembly import AssembledLeaves
 from .assemblymodel import AssemblyContents, AssemblySegment
 
-MAX_LEVELS = 8
-"""Assemblies within assemblies that a statement may have."""
+MAX_LEVELS = 5
+"""Levels that a statement may have: as deep as JSON is read, and room for 32,768 leaves of the smallest wrap."""
 
 
 def read_statement(path: Path) -> AssembledLeaves:
