@@ -31,7 +31,6 @@ from .errors import (
     FAILED_PRECONDITION,
     INVALID_ARGUMENT,
     NOT_FOUND,
-    RESOURCE_EXHAUSTED,
     WireError,
     make_status,
     refuse,
@@ -44,9 +43,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-MAX_ASKED = 16
-"""Assemblies of ended jobs that one client may have under way: any subset of its jobs is another one, and seconds."""
-RETRY_MILLIS = 5000
 WATCH_SECONDS = 0.05
 """Between two views of one watcher."""
 
@@ -63,15 +59,13 @@ class Assemblies:
         """(id, whether it is new, or goes again): one proof over the leaf proofs of these jobs, in their order.
 
         Durable when this returns. `WireError`: FAILED_PRECONDITION names a job that is not done, a chain that is broken
-        or a wrap key that is missing, INVALID_ARGUMENT an option that does not fit the leaves, RESOURCE_EXHAUSTED a
-        client that has asked for many already.
+        or a wrap key that is missing, INVALID_ARGUMENT an option that does not fit the leaves.
         """
         cloud = self._cloud
         known_id = assembly_id([job.job_id for job in jobs], chain, skip_unproved=skip_unproved)
         known = await self.get(known_id)
         if known is not None and known.state in (RUNNING, DONE):
             return known_id, False
-        self._admit(client)
         assembly = Assembly(known_id, tuple(job.job_id for job in jobs), chain, client=client, accepted_nanos=now)
         assembly.left_out = tuple(_left_out(jobs, skip_unproved=skip_unproved))
         if known is not None:
@@ -91,16 +85,6 @@ class Assemblies:
         await cloud.posted(m.AssemblyAsked(assembly, leaves))
         log.info("assembly_asked", assembly_id=known_id.hex(), jobs=len(jobs), leaves=assembly.leaves)
         return known_id, True
-
-    def _admit(self, client: str) -> None:
-        mine = [
-            a
-            for a in self._cloud.machine.assemblies.values()
-            if a.state == RUNNING and not a.owner and a.client == client
-        ]
-        if len(mine) >= MAX_ASKED:
-            text = f"{len(mine)} assemblies are under way for this client already, the most it may have"
-            raise refuse(RESOURCE_EXHAUSTED, text, reason="QUOTA_ASSEMBLIES", retry_after_ms=RETRY_MILLIS)
 
     async def get(self, known_id: bytes) -> Assembly | None:
         """An assembly, from memory or from the store."""

@@ -1,4 +1,4 @@
-"""Whose assemblies are whose, and how many one client may ask for."""
+"""Whose assemblies are whose."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.rpc import error_details_pb2
 
-from cloud.assemblies import MAX_ASKED, Assemblies
-from cloud.assembly import RUNNING, Assembly
-from cloud.errors import RESOURCE_EXHAUSTED, WireError, reason_of
+from cloud.assembly import Assembly
+from cloud.errors import WireError, reason_of
 from cloud.model import Job
 from cloud.rpc.assemblies import AssemblyRpc
 from hybrid_prover.security import principal
@@ -99,15 +97,3 @@ async def test_who_did_not_ask_does_not_cancel() -> None:
         principal.serve_as(who)
         await AssemblyRpc(book).CancelAssembly(request, Context())  # type: ignore[arg-type]
     assert book.cancelled == [ASSEMBLY] * 2
-
-
-async def test_one_client_has_so_many_assemblies_under_way() -> None:
-    """Every subset of a few jobs is an assembly of its own, and costs seconds that others wait for."""
-    mine = [Assembly(bytes([i]) * 32, (), None, client="mallory", state=RUNNING) for i in range(MAX_ASKED)]
-    of_jobs = [Assembly(bytes([100 + i]) * 32, (), None, owner=b"j", client="alice") for i in range(2 * MAX_ASKED)]
-    book = Assemblies(Book(*mine, *of_jobs))  # type: ignore[arg-type]
-    book._admit("alice")
-    with pytest.raises(WireError) as caught:
-        book._admit("mallory")
-    assert (caught.value.status.code, reason_of(caught.value.status)) == (RESOURCE_EXHAUSTED, "QUOTA_ASSEMBLIES")
-    assert any(d.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for d in caught.value.status.details)
