@@ -86,6 +86,10 @@ def _show(job: Job, output: Output) -> None:
         with_partial = f"  {s.partials.partials} of {s.partials.chunks} chunks with partials" if s.partials else ""
         stands = f"{s.state.name.lower()}  {s.wires_acked}/{s.wires} wires{with_partial}"
         output.say(f"  segment {s.index}  {stands}  {timings}{trouble}")
+    if (made := job.assembly) is not None:
+        timings = ", ".join(f"{printable(t.phase)} {t.seconds * 1000:.0f} ms" for t in made.timings)
+        stands = f"{made.state.name.lower()}  {made.committed} of {made.leaves} leaves committed to"
+        output.say(f"  assembly  {stands}, {made.nodes_proved} of {made.nodes or '?'} proved  {timings}")
     if job.problem:
         output.say(f"  {job.problem.code}: {printable(job.problem.message)}")
     output.result(describe(job))
