@@ -132,9 +132,7 @@ def replay(
         write_proof(out / PROOF, proof)
         write_public(out / PUBLICS, publics)
     output.say(f"the same proof, byte for byte (made by {found.software} on {found.device})")
-    output.result(
-        {"same": True, "proof_sha256": found.proof_sha256, "statement": statement}
-    )
+    output.result({"same": True, "proof_sha256": found.proof_sha256, "statement": statement})
     return 0
 
 

@@ -252,9 +252,7 @@ class _Run:
         i32 = wasmtime.ValType.i32()
         linker.define_func("runtime", "exceptionHandler", wasmtime.FuncType([i32], []), said.exception)
         for name, keep in (("printErrorMessage", True), ("writeBufferMessage", False)):
-            linker.define_func(
-                "runtime", name, wasmtime.FuncType([], []), said.reader(keep), access_caller=True
-            )
+            linker.define_func("runtime", name, wasmtime.FuncType([], []), said.reader(keep), access_caller=True)
         # log() of a signal; values may be secret, so they go nowhere.
         linker.define_func("runtime", "showSharedRWMemory", wasmtime.FuncType([], []), lambda: None)
         try:
