@@ -37,6 +37,9 @@ _MIB = 1 << 20
 _OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # A ping of gRPC's own keeps the keepalive's waiting, and has a minute's patience otherwise. Not less: behind a full
+    # pipe pings are slow.
+    ("grpc.http2.ping_timeout_ms", 30_000),
     ("grpc.max_receive_message_length", 64 * _MIB),
     ("grpc.max_send_message_length", 64 * _MIB),
     ("grpc.initial_reconnect_backoff_ms", 200),
