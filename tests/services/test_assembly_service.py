@@ -24,8 +24,10 @@ from grpc_status import rpc_status
 
 from cloud import assembler
 from cloud.assembly import assembly_id
-from cloud.errors import reason_of, violated_field
+from cloud.errors import WireError, reason_of, violated_field
+from cloud.rpc.assemblies import AssemblyRpc
 from hybrid_prover.cli.main import FAILED, OK, run
+from hybrid_prover.security.principal import Principal, Right, serve_as
 from hybrid_prover.telemetry.statusmessage import total
 from hybrid_prover.v1 import assembly_pb2, assembly_pb2_grpc, job_pb2, job_pb2_grpc
 from prover_core.assembly import AssemblyProof
@@ -318,6 +320,22 @@ async def test_cancelled_and_failed_ones_stop_and_go_again(
             await begun.wait()
         request = assembly_pb2.CancelAssemblyRequest(assembly_id=block)
         assert (await stub.CancelAssembly(request)).assembly.state == assembly_pb2.ASSEMBLY_STATE_CANCELLED
+
+        rpc = AssemblyRpc(server.aggregator)
+        # Nobody submitted these jobs by name; the block was asked for by `local`.
+        for who, sees in (
+            (Principal(client="local"), {block}),
+            (Principal(client="another"), set()),
+            (Principal(rights=frozenset({Right.OPERATE})), {block, known}),
+            (Principal(edge="spiffe://an/edge"), set()),
+        ):
+            for one in (block, known):
+                serve_as(who)
+                if one in sees:
+                    assert (await rpc._known(one)).assembly_id == one
+                else:
+                    with pytest.raises(WireError, match="not known here"):
+                        await rpc._known(one)
 
         monkeypatch.setattr(assembler, "finish_assembly", failing)
         assert (await stub.AssembleJobs(asks(plain))).created, "one that was cancelled goes again"
