@@ -39,8 +39,10 @@ class ProofSums(Protocol):
         """Adds the share of wires offset .. offset + len(wires), each canonical, inside the circuit and added once."""
 
     def settle(self, missing: int) -> bool:
-        """Some of what `finish` would have to do for the wires added, while `missing` more are awaited; False if nothing
-        is left that is worth doing."""
+        """Some of what `finish` would have to do for the wires added, while `missing` more are awaited.
+
+        False if nothing is left that is worth doing.
+        """
 
     def finish(self, witness: FrVector) -> Sums:
         """The sums of the wires added, with h from the whole witness; all of them but where partials stand in."""

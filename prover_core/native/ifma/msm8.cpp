@@ -76,7 +76,9 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr unsigned max_bits = 16;  // so that a digit fits 16 signed bits
   static constexpr size_t piece = 4096;
   static constexpr size_t small = size_t(1) << 16;
-  static constexpr size_t at_once = size_t(1) << 20;  // scalars that are summed window by window if they come together
+  // Scalars that are summed window by window if they come together. With more the points of one window's lists lie too far
+  // apart: 2^20 at once measured 5 to 10 % slower than in blocks.
+  static constexpr size_t at_once = size_t(1) << 19;
   static constexpr unsigned side_by_side = 3;         // windows a thread that are open together then
   static constexpr size_t one_lists = 8;
   static constexpr unsigned place_bits = 20;  // of an index into what is pending
