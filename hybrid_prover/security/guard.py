@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 import structlog
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from .identity import Role, peer_identity
@@ -89,6 +90,9 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         method = handler_call_details.method
         kind, make = _KINDS[handler.request_streaming, handler.response_streaming]
         behavior = getattr(handler, kind)
+        if not handler.request_streaming:
+            behavior = _reading(behavior)
+            _, make = _KINDS[True, handler.response_streaming]
         guarded: Callable[..., Any]
         if inspect.isasyncgenfunction(behavior):
             guarded = self._stream(method, behavior)
@@ -230,6 +234,36 @@ class Guard(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             if self._trouble:
                 log.error("token_file_not_taken", error=self._trouble)
         return record.principal
+
+
+def _reading(behavior: Callable[..., Any]) -> Callable[..., Any]:
+    """A method with one request as one with a stream of them: gRPC reads and parses a single request, which may have
+    many megabytes, before anybody is asked who sends it."""
+
+    async def first(context: Any) -> Any:
+        try:
+            request = await context.read()
+        except DecodeError:
+            request = grpc.aio.EOF
+        if request is grpc.aio.EOF:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the call has no request, or one that is no message")
+        return request
+
+    if inspect.isasyncgenfunction(behavior):
+
+        @functools.wraps(behavior)
+        async def stream(_requests: Any, context: Any) -> AsyncIterator[Any]:
+            async with contextlib.aclosing(behavior(await first(context), context)) as answers:
+                async for answer in answers:
+                    yield answer
+
+        return stream
+
+    @functools.wraps(behavior)
+    async def call(_requests: Any, context: Any) -> Any:
+        return await behavior(await first(context), context)
+
+    return call
 
 
 def _needed(right: Right) -> str:
