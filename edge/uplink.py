@@ -22,7 +22,7 @@ from .cloudcalls import CloudCalls
 from .config import EdgeConfig
 from .core import EdgeCore
 from .instructions import Message, SendAbort, SendChunk, SendEnd, SendFailure, SendOpen, SendProof
-from .model import Segment
+from .model import Failure, Job, Segment
 from .security import cloud_channel
 from .status import from_status, to_status, told_wait
 from .views import link_messages, timing_messages, timings_of
@@ -234,10 +234,10 @@ class Uplink:
                 proof.leaf.ParseFromString(s.leaf)
                 return uplink_pb2.UplinkRequest(segment_proof=proof)
             case SendFailure(job_id, segment, failure):
-                failed = uplink_pb2.SegmentFailure(job_id=job_id, segment=segment, error=to_status(failure))
+                failed = uplink_pb2.SegmentFailure(job_id=job_id, segment=segment, error=told_of(job, failure))
                 return uplink_pb2.UplinkRequest(segment_failure=failed)
             case SendAbort(job_id):
-                error = to_status(job.failure) if job.failure is not None else None
+                error = told_of(job, job.failure) if job.failure is not None else None
                 return uplink_pb2.UplinkRequest(abort_job=uplink_pb2.AbortJob(job_id=job_id, error=error))
 
     # In
@@ -350,3 +350,11 @@ class Uplink:
                 core.apply(machine.segment_verified(job_id, segment, timings, now))
             case "failed":
                 core.apply(machine.segment_lost(job_id, segment, from_status(update.failed), timings, now))
+
+
+def told_of(job: Job, failure: Failure) -> status_pb2.Status:
+    """What the cloud hears of a failure: of a private job no more than its code, for the constraint that a witness
+    breaks, or where its program stops, is a fact about secret inputs."""
+    if job.private:
+        return status_pb2.Status(code=int(failure.code), message="a private job ended at its edge, which knows why")
+    return to_status(failure)

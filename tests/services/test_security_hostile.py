@@ -31,6 +31,10 @@ from cloud.errors import FAILED_PRECONDITION
 from cloud.links import Link
 from cloud.model import JOB_CANCELLED, RUNNING
 from cloud.service import CloudServer
+from edge.model import Job as EdgeJob
+from edge.model import JobPlan, Placement, SegmentPlan
+from edge.status import failure_of
+from edge.uplink import told_of
 from hybrid_prover.cli.output import Output
 from hybrid_prover.cli.text import printable
 from hybrid_prover.security import certificates
@@ -40,6 +44,7 @@ from hybrid_prover.security.tls import CERTIFICATE, KEY
 from hybrid_prover.security.tokens import replace_file
 from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, common_pb2, job_pb2, uplink_pb2, worker_pb2
 from prover_core.backend import Backend
+from prover_core.errors import UnsatisfiedError
 
 
 @pytest.fixture(scope="module")
@@ -258,3 +263,15 @@ def test_names_command_no_terminal() -> None:
     shown = output.out.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b" not in shown
     assert shown.startswith("one\n")
+
+
+def test_the_cloud_hears_nothing_of_why_a_private_job_failed() -> None:
+    """Which constraint breaks is a fact about the inputs: a bit of each comparison that a circuit makes."""
+    why = failure_of(
+        UnsatisfiedError("the witness breaks constraint 7 (vote is zero)", row=7, label="vote is zero", field="witness")
+    )
+    for placement, told in ((Placement.PRIVATE, False), (Placement.CLOUD, True)):
+        plan = JobPlan(b"j" * 32, "job", placement, (SegmentPlan(b"c" * 32, 9),), (), 64)
+        status = told_of(EdgeJob(plan, [], 1, 0), why)
+        assert status.code == why.code
+        assert (b"vote" in status.SerializeToString()) == told
