@@ -135,18 +135,18 @@ def statement_of_result(result: AssemblyResult, leaves: Mapping[tuple[int, int],
     """What an assembly of these leaf proofs (by number of job and segment) says: whoever checks it needs this, and keys
     that are trusted.
 
-    Leaves are named `JOB/SEGMENT` by their numbers, of one job by the segment's alone.
+    Leaves are named `JOB/SEGMENT` by their numbers, of one job by the segment's alone. `ClientError` (DATA_LOSS)
+    unless the assembly is of exactly these.
     """
     from .statement import statement_of
+
+    if sorted((s.job, s.segment) for s in result.contents.segments()) != sorted(leaves):
+        raise ClientError("the assembly is not of exactly these leaf proofs", code="DATA_LOSS")
 
     one = len({job for job, _ in leaves}) == 1
 
     def publics(segment: AssemblySegment) -> tuple[int, ...]:
-        found = leaves.get((segment.job, segment.segment))
-        if found is None:
-            text = f"the assembly names segment {segment.segment} of job {segment.job}, which has no leaf proof"
-            raise ClientError(text, code="DATA_LOSS")
-        return found.public_signals
+        return leaves[segment.job, segment.segment].public_signals
 
     def name(segment: AssemblySegment) -> str:
         return f"{segment.segment:04d}" if one else f"{segment.job:04d}/{segment.segment:04d}"

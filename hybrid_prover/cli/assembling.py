@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +19,7 @@ from hybrid_prover.statement import check_statement
 from prover_core.assembly import AssemblyProof
 from prover_core.backend import select
 from prover_core.formats.snarkjs_json import write_verification_key
+from prover_core.groth16 import VerificationKey
 from prover_core.types import Digest
 
 from .assembly import INSECURE
@@ -108,9 +109,17 @@ def describe_assembly(status: AssemblyStatus) -> dict[str, object]:
 
 
 def tell_assembly(
-    result: AssemblyResult, leaves: Mapping[tuple[int, int], LeafProof], out: Path | None, output: Output
+    result: AssemblyResult,
+    leaves: Mapping[tuple[int, int], LeafProof],
+    out: Path | None,
+    output: Output,
+    expected: Sequence[VerificationKey] = (),
 ) -> dict[str, object]:
-    """Checks an assembly under the keys that the service names, and writes it to `out`; what is said of it as JSON."""
+    """Checks an assembly of exactly these leaves and writes it to `out`; gives what is said of it as JSON.
+
+    The leaves' keys are to be the `expected` ones, or where none are given those that the service names; the wraps' are
+    always the service's word.
+    """
     statement = statement_of_result(result, leaves)
     wrap = result.keys[result.contents.wrap_key]
     leaf_keys, wraps = _keys(result.contents)
@@ -119,7 +128,7 @@ def tell_assembly(
         result.proof,
         wrap,
         select(threads=1).backend,
-        keys=[result.keys[digest] for digest in leaf_keys],
+        keys=expected or [result.keys[digest] for digest in leaf_keys],
         inner=[result.keys[digest] for digest in wraps],
         publics=result.publics,
     )

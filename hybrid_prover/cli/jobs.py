@@ -165,7 +165,7 @@ def submit(
             if not wait:
                 output.result({"job": str(handle.id), "created": handle.created})
                 return 0
-            return await _follow(handle, output, out)
+            return await _follow(handle, output, out, zkey)
 
     return asyncio.run(work())
 
@@ -177,7 +177,7 @@ def _wish(chain: str) -> Assemble:
     return Assemble((link.out, link.into) if link is not None else None)
 
 
-async def _follow(handle: JobHandle, output: Output, out: Path | None) -> int:
+async def _follow(handle: JobHandle, output: Output, out: Path | None, zkey: Path | None) -> int:
     with output.step("proving") as advance:
         async for job in handle.watch():
             finished = job.count(SegmentState.VERIFIED, SegmentState.FAILED, SegmentState.CANCELLED)
@@ -192,10 +192,13 @@ async def _follow(handle: JobHandle, output: Output, out: Path | None) -> int:
             folders.append(str(folder))
     assembled: dict[str, object] = {}
     if result.assembly is not None:
+        from prover_core.formats.zkey import read_zkey_verification_key
+
         from .assembling import tell_assembly
 
         leaves = {(0, i): leaf for i, leaf in enumerate(result.leaves)}
-        assembled = tell_assembly(result.assembly, leaves, out / "assembly" if out is not None else None, output)
+        keys = [read_zkey_verification_key(zkey)] if zkey is not None else []
+        assembled = tell_assembly(result.assembly, leaves, out / "assembly" if out is not None else None, output, keys)
     output.say(progress_line(job) + (f"; proofs in {out}" if out is not None else ""))
     output.result(describe(job) | {"folders": folders} | assembled)
     return 0

@@ -14,9 +14,12 @@ from cloud.machine import Machine
 from cloud.model import JOB_CANCELLED, JOB_DONE, JOB_FAILED, VERIFIED, CircuitInfo, Job, Segment, job_view
 from cloud.model import RUNNING as JOB_RUNNING
 from cloud.sessions import Sessions
+from edge import requests
 from edge.machine import EdgeMachine
 from edge.model import Code, JobPlan, JobState, Placement, SegmentPlan
-from hybrid_prover.v1 import assembly_pb2, common_pb2, uplink_pb2
+from edge.spool import CircuitRecord
+from hybrid_prover.v1 import assembly_pb2, common_pb2, job_pb2, uplink_pb2
+from prover_core.errors import InvalidInputError
 
 CIRCUITS = (CircuitInfo(b"a" * 32, 40, 2), CircuitInfo(b"b" * 32, 40, 2))
 JOB = b"j" * 32
@@ -247,3 +250,28 @@ def test_an_edge_keeps_what_the_cloud_says_of_an_assembly_that_was_asked_for() -
     machine.job_done(JOB, NOW, b"result", b"last")
     assert (machine.jobs[JOB].assembly, machine.jobs[JOB].assembly_status) == (b"result", b"last")
     assert machine.jobs[JOB].state is JobState.RUNNING, "the leaf proof is missing here"
+
+
+def test_what_is_asked_of_an_edge_is_part_of_the_job_and_fits_its_circuits() -> None:
+    one = job_pb2.SubmitJobRequest(placement=common_pb2.PLACEMENT_CLOUD)
+    ids = {requests.job_id(one, b"secret")}
+    for wish in (options(), options((0, 1)), options((1, 0))):
+        one.assembly.CopyFrom(wish)
+        ids.add(requests.job_id(one, b"secret"))
+    assert len(ids) == 4
+    circuits = [CircuitRecord(name * 32, "c", b"", b"", 1, 9, 9, 2, False, ()) for name in (b"a", b"a", b"b")]
+    one.assembly.CopyFrom(options((0, 1)))
+    assert requests._assembly(one, circuits[:2]) == one.assembly.SerializeToString()
+    for found, wish, field in (
+        (circuits, options((0, 1)), "assembly.chain"),
+        (circuits[:2], options((2, 0)), "assembly.chain.out"),
+        (circuits[:2], options((0, 2)), "assembly.chain.into"),
+    ):
+        one.assembly.CopyFrom(wish)
+        with pytest.raises(InvalidInputError) as caught:
+            requests._assembly(one, found)
+        assert caught.value.field == field
+    one.assembly.CopyFrom(options())
+    assert requests._assembly(one, circuits) == b"", "asked for without a chain"
+    one.ClearField("assembly")
+    assert requests._assembly(one, circuits) is None

@@ -17,10 +17,13 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "assembly"))
 
 from stage1_samples import BACKEND, SampleKey, sample_key
 
+from hybrid_prover.assemblies import statement_of_result
 from hybrid_prover.assembly import AssembledLeaves, statement_json, write_assembly
 from hybrid_prover.assemblymodel import AssemblyContents, AssemblySegment, assembly_id
 from hybrid_prover.assemblywire import assembly_result_from_wire, key_from_wire, key_to_wire
 from hybrid_prover.cli.main import FAILED, OK, run
+from hybrid_prover.errors import ClientError
+from hybrid_prover.model import LeafProof
 from hybrid_prover.statement import check_statement, read_statement, statement_of
 from hybrid_prover.v1 import assembly_pb2
 from prover_core.assembly import AssemblyProof, Chain, Contents, Shape
@@ -179,6 +182,11 @@ def test_results_from_the_wire_are_taken_apart_strictly() -> None:
     assert found.contents.leaves == (AssemblySegment(1, 2),)
     statement = statement_of(found.contents, lambda s: (s.job, s.segment), lambda s: f"{s.job}/{s.segment}")
     assert (statement.names, statement.publics, statement.key) == (("1/2",), ((1, 2),), vk("a").digest)
+    given = LeafProof(vk("a").digest, found.proof, (8, 9))
+    assert statement_of_result(found, {(1, 2): given}).publics == ((8, 9),)
+    for leaves in ({}, {(1, 3): given}, {(1, 2): given, (1, 3): given}):
+        with pytest.raises(ClientError, match="exactly"):
+            statement_of_result(found, leaves)
     deep = contents
     for _ in range(9):
         leaf = assembly_pb2.AssemblyLeaf(assembly=deep)
