@@ -10,17 +10,20 @@ from stage1_samples import BACKEND, SampleKey, sample_key
 from wrap_support import inputs_of, outcome
 
 from prover_core.assembly.assemble import assembly_publics
+from prover_core.assembly.engine import engine
 from prover_core.assembly.leaf_key import leaf_key
 from prover_core.assembly.protocol import Statement, publics_digest
 from prover_core.assembly.prover import Assembly, AssemblyBuilder, _Blinds
 from prover_core.assembly.shape import Shape
 from prover_core.assembly.transcript import DOMAIN, PUBLICS_DOMAIN, UNIT_DIGITS, Transcript
 from prover_core.assembly.verifier import make_statement
+from prover_core.assembly.wrap.opening import _diagonal
 from prover_core.assembly.wrap.statement import Chain
 from prover_core.assembly.wrap.transcript import CircuitTranscript
 from prover_core.assembly.wrap.witness import chain_ends
 from prover_core.circuit import Circuit, CompiledCircuit, compile_circuit
-from prover_core.circuit.gadgets.grumpkin import _sixth_roots
+from prover_core.circuit.gadgets.grumpkin import Point, _sixth_roots
+from prover_core.circuit.gadgets.grumpkin_tables import add
 from prover_core.circuit.gadgets.nonnative import EmulatedField
 from prover_core.errors import InvalidInputError, UnsatisfiedError
 from prover_core.groth16 import verify
@@ -174,3 +177,30 @@ def test_no_leaves_are_no_assembly() -> None:
     proof = builder._prove(nothing, _Blinds(b"none" * 8, 0))
     assembly = Assembly(SHAPE, nothing, (), proof)
     assert outcome(SHAPE, inputs_of(assembly, sample().vk)) == "statement: filled places: at least one leaf"
+
+
+def test_equal_or_opposite_cross_terms_are_refused() -> None:
+    """Check e's only defence against a free slope: the prover knows all that its sum depends on when it chooses D.
+
+    With one, D_00 = D_11 = P, D_22 anything and D_33 = -(the target) leave an equation of degree 6 for the slope.
+    """
+
+    def define(c: Circuit) -> None:
+        flat = c.private("points", 8)
+        points = [Point(x, y) for x, y in zip(flat[::2], flat[1::2], strict=True)]
+        total = _diagonal(c, [[p] * 4 for p in points])
+        c.output("x", total.x)
+
+    circuit = compile_circuit(define, name="diagonal")
+    honest = engine().generator_points(2)[:4]
+    circuit.evaluate({"points": [x for p in honest for x in p]})
+    for again in (honest[0], (honest[0][0], R - honest[0][1])):
+        lie = [honest[0], again, *honest[2:]]
+        with pytest.raises(UnsatisfiedError, match="the points differ"):
+            circuit.evaluate({"points": [x for p in lie for x in p]})
+    first, second, third, _ = honest
+    twice = add(first, second)
+    assert twice is not None
+    lie = [first, second, twice, third]
+    with pytest.raises(UnsatisfiedError, match="the points differ"):
+        circuit.evaluate({"points": [x for p in lie for x in p]})
