@@ -7,18 +7,21 @@ from pathlib import Path
 
 from hybrid_prover import __version__
 from hybrid_prover.provenance import (
+    AssemblyFacts,
     BatchFacts,
     BlindingSeeds,
     LeafFacts,
     NodeKey,
+    assembly_statement,
     batch_statement,
     commitment,
     leaf_statement,
 )
-from hybrid_prover.v1 import circuit_pb2, common_pb2
+from hybrid_prover.v1 import assembly_pb2, circuit_pb2, common_pb2
 from prover_core.backend import Backend
 
 from .batcher import Outcome
+from .executor import Timings
 from .model import Job, Segment
 from .store import Write, batch_record_write, leaf_record_write
 
@@ -82,3 +85,18 @@ class Recorder:
             closed_unix_nanos=record.closed_nanos,
         )
         return batch_record_write(record.batch_id, self.key.sign(batch_statement(facts)))
+
+    def assembly(self, result: assembly_pb2.AssemblyResult, timings: Timings) -> bytes:
+        """The signed record of an assembly that is done, from any thread."""
+        leaf, contents = result.proof, result.contents
+        facts = AssemblyFacts(
+            assembly_id=result.assembly_id,
+            proof=leaf.proof.a + leaf.proof.b + leaf.proof.c,
+            publics=tuple(leaf.public_signals),
+            contents=contents.SerializeToString(deterministic=True),
+            wrap_key=contents.wrap_key,
+            device=self._device,
+            software=self._software,
+            timings=tuple((t.phase, t.start_unix_nanos, t.duration_nanos) for t in timings),
+        )
+        return self.key.sign(assembly_statement(facts))

@@ -197,6 +197,7 @@ class Runtime:
         self._post_soon(m.AssemblyMoved(assembly_id, committed, proved, timings))
 
     def _assembly_made(self, assembly_id: bytes, result: assembly_pb2.AssemblyResult, timings: Timings) -> None:
+        result.record = self.recorder.assembly(result, timings)
         self._post_soon(m.AssemblyMade(assembly_id, result, timings))
 
     def _assembly_broken(self, assembly_id: bytes, error: status_pb2.Status, timings: Timings) -> None:

@@ -140,6 +140,8 @@ class JobRecords:
     leaves: tuple[LeafRecord, ...]
     batches: tuple[bytes, ...]
     """The envelopes of the batches that verified the leaf proofs."""
+    assembly: bytes = b""
+    """The envelope of the assembly that the job ends with, if it does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,9 @@ def records_from_wire(messages: Sequence[records_pb2.GetRecordsResponse]) -> Job
     node = messages[kinds.index("node")].node.public_key_pem if "node" in kinds else b""
     leaves = (m.leaf for m, kind in zip(messages, kinds, strict=True) if kind == "leaf")
     batches = (m.batch.envelope for m, kind in zip(messages, kinds, strict=True) if kind == "batch")
-    return JobRecords(node, tuple(LeafRecord(r.segment, r.envelope, r.seed) for r in leaves), tuple(batches))
+    assembly = next((m.assembly.envelope for m, kind in zip(messages, kinds, strict=True) if kind == "assembly"), b"")
+    records = tuple(LeafRecord(r.segment, r.envelope, r.seed) for r in leaves)
+    return JobRecords(node, records, tuple(batches), assembly)
 
 
 def _partials(message: job_pb2.PartialUse) -> PartialUse:

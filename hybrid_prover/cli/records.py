@@ -40,8 +40,9 @@ def record(
 ) -> int:
     """Fetch the signed records of a job's proofs from the cloud.
 
-    Writes segment-N.record.json for each verified segment, batch-N.record.json for each batch, and node.pub, the key
-    that signed them, into --out. Records are DSSE envelopes around in-toto statements.
+    Writes segment-N.record.json for each verified segment, batch-N.record.json for each batch, assembly.record.json if
+    the job ends with an assembly, and node.pub, the key that signed them, into --out. Records are DSSE envelopes around
+    in-toto statements.
 
     Parameters
     ----------
@@ -65,6 +66,8 @@ def record(
         files = {f"segment-{r.segment}.record.json": r.envelope for r in found.leaves}
         files |= {f"batch-{i}.record.json": envelope for i, envelope in enumerate(found.batches)}
         files |= {f"segment-{r.segment}.seed": r.seed.hex().encode() + b"\n" for r in found.leaves if r.seed}
+        if found.assembly:
+            files["assembly.record.json"] = found.assembly
         return files | {NODE: found.public_key_pem}
 
     files = asyncio.run(work())

@@ -17,6 +17,7 @@ from prover_core.errors import FormatError
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 LEAF_TYPE: Final = "urn:hybrid-prover:leaf-proof:v1"
 BATCH_TYPE: Final = "urn:hybrid-prover:batch:v1"
+ASSEMBLY_TYPE: Final = "urn:hybrid-prover:assembly:v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,23 @@ class BatchFacts:
     closed_unix_nanos: int
 
 
+@dataclass(frozen=True, slots=True)
+class AssemblyFacts:
+    """Everything an assembly's record says."""
+
+    assembly_id: bytes
+    proof: bytes
+    """256 bytes."""
+    publics: Sequence[bytes]
+    contents: bytes
+    """Which leaf proofs, in which tree, under which keys: `hybrid_prover.v1.AssemblyContents` as sent."""
+    wrap_key: bytes
+    """Digest of the outermost wrap's verification key."""
+    device: str
+    software: str
+    timings: Sequence[tuple[str, int, int]] = field(default=())
+
+
 def proof_digest(proof: bytes) -> str:
     """SHA-256 of a proof's 256 bytes, hexadecimal."""
     return hashlib.sha256(proof).hexdigest()
@@ -106,6 +124,22 @@ def batch_statement(facts: BatchFacts) -> dict[str, Any]:
         "closedUnixNanos": facts.closed_unix_nanos,
     }
     return _statement(BATCH_TYPE, subjects, predicate)
+
+
+def assembly_statement(facts: AssemblyFacts) -> dict[str, Any]:
+    """The statement of one assembly; its contents are a third subject."""
+    subjects = {
+        "proof": proof_digest(facts.proof),
+        "public-signals": hashlib.sha256(b"".join(facts.publics)).hexdigest(),
+        "contents": hashlib.sha256(facts.contents).hexdigest(),
+    }
+    predicate = {
+        "assembly": facts.assembly_id.hex(),
+        "wrapKey": facts.wrap_key.hex(),
+        "maker": {"name": "", "device": facts.device, "software": facts.software},
+        "timings": [{"phase": p, "startUnixNanos": s, "durationNanos": d} for p, s, d in facts.timings],
+    }
+    return _statement(ASSEMBLY_TYPE, subjects, predicate)
 
 
 def _statement(kind: str, subjects: Mapping[str, str], predicate: Mapping[str, Any]) -> dict[str, Any]:

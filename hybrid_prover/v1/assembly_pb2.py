@@ -26,15 +26,15 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from hybrid_prover.v1 import common_pb2 as hybrid__prover_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhybrid_prover/v1/assembly.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"A\n\x0f\x41ssemblyOptions\x12.\n\x05\x63hain\x18\x01 \x01(\x0b\x32\x1f.hybrid_prover.v1.AssemblyChain\"*\n\rAssemblyChain\x12\x0b\n\x03out\x18\x01 \x01(\r\x12\x0c\n\x04into\x18\x02 \x01(\r\"/\n\x0f\x41ssemblySegment\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07segment\x18\x02 \x01(\r\"\xad\x03\n\x08\x41ssembly\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12\x0f\n\x07job_ids\x18\x02 \x03(\x0c\x12\x32\n\x07options\x18\x03 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.hybrid_prover.v1.AssemblyState\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06leaves\x18\x06 \x01(\r\x12\x11\n\tcommitted\x18\x07 \x01(\r\x12\r\n\x05nodes\x18\x08 \x01(\r\x12\x14\n\x0cnodes_proved\x18\t \x01(\r\x12\x33\n\x08left_out\x18\n \x03(\x0b\x32!.hybrid_prover.v1.AssemblySegment\x12.\n\x07timings\x18\x0b \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12\x1b\n\x13\x61\x63\x63\x65pted_unix_nanos\x18\x0c \x01(\x06\x12\x18\n\x10\x65nded_unix_nanos\x18\r \x01(\x06\x12\x10\n\x08revision\x18\x0e \x01(\x04\"t\n\x0fVerificationKey\x12\x0e\n\x06\x61lpha1\x18\x01 \x01(\x0c\x12\r\n\x05\x62\x65ta2\x18\x02 \x01(\x0c\x12\x0e\n\x06gamma2\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65lta2\x18\x04 \x01(\x0c\x12\n\n\x02ic\x18\x05 \x03(\x0c\x12\x16\n\x0einsecure_setup\x18\x06 \x01(\x08\"\x84\x01\n\x0c\x41ssemblyLeaf\x12\x34\n\x07segment\x18\x01 \x01(\x0b\x32!.hybrid_prover.v1.AssemblySegmentH\x00\x12\x36\n\x08\x61ssembly\x18\x02 \x01(\x0b\x32\".hybrid_prover.v1.AssemblyContentsH\x00\x42\x06\n\x04leaf\"\xc6\x01\n\x10\x41ssemblyContents\x12\x0e\n\x06places\x18\x01 \x01(\r\x12\x0f\n\x07publics\x18\x02 \x01(\r\x12\r\n\x05\x63hunk\x18\x03 \x01(\r\x12.\n\x05\x63hain\x18\x04 \x01(\x0b\x32\x1f.hybrid_prover.v1.AssemblyChain\x12\x10\n\x08leaf_key\x18\x05 \x01(\x0c\x12\x10\n\x08wrap_key\x18\x06 \x01(\x0c\x12.\n\x06leaves\x18\x07 \x03(\x0b\x32\x1e.hybrid_prover.v1.AssemblyLeaf\"\xb8\x01\n\x0e\x41ssemblyResult\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12*\n\x05proof\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12\x34\n\x08\x63ontents\x18\x03 \x01(\x0b\x32\".hybrid_prover.v1.AssemblyContents\x12/\n\x04keys\x18\x04 \x03(\x0b\x32!.hybrid_prover.v1.VerificationKey\"q\n\x13\x41ssembleJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\x0c\x12\x32\n\x07options\x18\x02 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12\x15\n\rskip_unproved\x18\x03 \x01(\x08\"<\n\x14\x41ssembleJobsResponse\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\")\n\x12GetAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"u\n\x13GetAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .hybrid_prover.v1.AssemblyResult\"/\n\x18GetAssemblyLeavesRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"\x8b\x01\n\x19GetAssemblyLeavesResponse\x12\x32\n\x07segment\x18\x01 \x01(\x0b\x32!.hybrid_prover.v1.AssemblySegment\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12)\n\x04leaf\x18\x03 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\"+\n\x14WatchAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"E\n\x15WatchAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\",\n\x15\x43\x61ncelAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"F\n\x16\x43\x61ncelAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly*\x9d\x01\n\rAssemblyState\x12\x1e\n\x1a\x41SSEMBLY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41SSEMBLY_STATE_RUNNING\x10\x01\x12\x17\n\x13\x41SSEMBLY_STATE_DONE\x10\x02\x12\x19\n\x15\x41SSEMBLY_STATE_FAILED\x10\x03\x12\x1c\n\x18\x41SSEMBLY_STATE_CANCELLED\x10\x04\x32\x85\x04\n\x0f\x41ssemblyService\x12]\n\x0c\x41ssembleJobs\x12%.hybrid_prover.v1.AssembleJobsRequest\x1a&.hybrid_prover.v1.AssembleJobsResponse\x12Z\n\x0bGetAssembly\x12$.hybrid_prover.v1.GetAssemblyRequest\x1a%.hybrid_prover.v1.GetAssemblyResponse\x12\x62\n\rWatchAssembly\x12&.hybrid_prover.v1.WatchAssemblyRequest\x1a\'.hybrid_prover.v1.WatchAssemblyResponse0\x01\x12n\n\x11GetAssemblyLeaves\x12*.hybrid_prover.v1.GetAssemblyLeavesRequest\x1a+.hybrid_prover.v1.GetAssemblyLeavesResponse0\x01\x12\x63\n\x0e\x43\x61ncelAssembly\x12\'.hybrid_prover.v1.CancelAssemblyRequest\x1a(.hybrid_prover.v1.CancelAssemblyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fhybrid_prover/v1/assembly.proto\x12\x10hybrid_prover.v1\x1a\x17google/rpc/status.proto\x1a\x1dhybrid_prover/v1/common.proto\"A\n\x0f\x41ssemblyOptions\x12.\n\x05\x63hain\x18\x01 \x01(\x0b\x32\x1f.hybrid_prover.v1.AssemblyChain\"*\n\rAssemblyChain\x12\x0b\n\x03out\x18\x01 \x01(\r\x12\x0c\n\x04into\x18\x02 \x01(\r\"/\n\x0f\x41ssemblySegment\x12\x0b\n\x03job\x18\x01 \x01(\r\x12\x0f\n\x07segment\x18\x02 \x01(\r\"\xad\x03\n\x08\x41ssembly\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12\x0f\n\x07job_ids\x18\x02 \x03(\x0c\x12\x32\n\x07options\x18\x03 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.hybrid_prover.v1.AssemblyState\x12!\n\x05\x65rror\x18\x05 \x01(\x0b\x32\x12.google.rpc.Status\x12\x0e\n\x06leaves\x18\x06 \x01(\r\x12\x11\n\tcommitted\x18\x07 \x01(\r\x12\r\n\x05nodes\x18\x08 \x01(\r\x12\x14\n\x0cnodes_proved\x18\t \x01(\r\x12\x33\n\x08left_out\x18\n \x03(\x0b\x32!.hybrid_prover.v1.AssemblySegment\x12.\n\x07timings\x18\x0b \x03(\x0b\x32\x1d.hybrid_prover.v1.PhaseTiming\x12\x1b\n\x13\x61\x63\x63\x65pted_unix_nanos\x18\x0c \x01(\x06\x12\x18\n\x10\x65nded_unix_nanos\x18\r \x01(\x06\x12\x10\n\x08revision\x18\x0e \x01(\x04\"t\n\x0fVerificationKey\x12\x0e\n\x06\x61lpha1\x18\x01 \x01(\x0c\x12\r\n\x05\x62\x65ta2\x18\x02 \x01(\x0c\x12\x0e\n\x06gamma2\x18\x03 \x01(\x0c\x12\x0e\n\x06\x64\x65lta2\x18\x04 \x01(\x0c\x12\n\n\x02ic\x18\x05 \x03(\x0c\x12\x16\n\x0einsecure_setup\x18\x06 \x01(\x08\"\x84\x01\n\x0c\x41ssemblyLeaf\x12\x34\n\x07segment\x18\x01 \x01(\x0b\x32!.hybrid_prover.v1.AssemblySegmentH\x00\x12\x36\n\x08\x61ssembly\x18\x02 \x01(\x0b\x32\".hybrid_prover.v1.AssemblyContentsH\x00\x42\x06\n\x04leaf\"\xc6\x01\n\x10\x41ssemblyContents\x12\x0e\n\x06places\x18\x01 \x01(\r\x12\x0f\n\x07publics\x18\x02 \x01(\r\x12\r\n\x05\x63hunk\x18\x03 \x01(\r\x12.\n\x05\x63hain\x18\x04 \x01(\x0b\x32\x1f.hybrid_prover.v1.AssemblyChain\x12\x10\n\x08leaf_key\x18\x05 \x01(\x0c\x12\x10\n\x08wrap_key\x18\x06 \x01(\x0c\x12.\n\x06leaves\x18\x07 \x03(\x0b\x32\x1e.hybrid_prover.v1.AssemblyLeaf\"\xc8\x01\n\x0e\x41ssemblyResult\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12*\n\x05proof\x18\x02 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\x12\x34\n\x08\x63ontents\x18\x03 \x01(\x0b\x32\".hybrid_prover.v1.AssemblyContents\x12/\n\x04keys\x18\x04 \x03(\x0b\x32!.hybrid_prover.v1.VerificationKey\x12\x0e\n\x06record\x18\x05 \x01(\x0c\"q\n\x13\x41ssembleJobsRequest\x12\x0f\n\x07job_ids\x18\x01 \x03(\x0c\x12\x32\n\x07options\x18\x02 \x01(\x0b\x32!.hybrid_prover.v1.AssemblyOptions\x12\x15\n\rskip_unproved\x18\x03 \x01(\x08\"<\n\x14\x41ssembleJobsResponse\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x08\")\n\x12GetAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"u\n\x13GetAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\x12\x30\n\x06result\x18\x02 \x01(\x0b\x32 .hybrid_prover.v1.AssemblyResult\"/\n\x18GetAssemblyLeavesRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"\x8b\x01\n\x19GetAssemblyLeavesResponse\x12\x32\n\x07segment\x18\x01 \x01(\x0b\x32!.hybrid_prover.v1.AssemblySegment\x12\x0f\n\x07\x63ircuit\x18\x02 \x01(\x0c\x12)\n\x04leaf\x18\x03 \x01(\x0b\x32\x1b.hybrid_prover.v1.LeafProof\"+\n\x14WatchAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"E\n\x15WatchAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly\",\n\x15\x43\x61ncelAssemblyRequest\x12\x13\n\x0b\x61ssembly_id\x18\x01 \x01(\x0c\"F\n\x16\x43\x61ncelAssemblyResponse\x12,\n\x08\x61ssembly\x18\x01 \x01(\x0b\x32\x1a.hybrid_prover.v1.Assembly*\x9d\x01\n\rAssemblyState\x12\x1e\n\x1a\x41SSEMBLY_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41SSEMBLY_STATE_RUNNING\x10\x01\x12\x17\n\x13\x41SSEMBLY_STATE_DONE\x10\x02\x12\x19\n\x15\x41SSEMBLY_STATE_FAILED\x10\x03\x12\x1c\n\x18\x41SSEMBLY_STATE_CANCELLED\x10\x04\x32\x85\x04\n\x0f\x41ssemblyService\x12]\n\x0c\x41ssembleJobs\x12%.hybrid_prover.v1.AssembleJobsRequest\x1a&.hybrid_prover.v1.AssembleJobsResponse\x12Z\n\x0bGetAssembly\x12$.hybrid_prover.v1.GetAssemblyRequest\x1a%.hybrid_prover.v1.GetAssemblyResponse\x12\x62\n\rWatchAssembly\x12&.hybrid_prover.v1.WatchAssemblyRequest\x1a\'.hybrid_prover.v1.WatchAssemblyResponse0\x01\x12n\n\x11GetAssemblyLeaves\x12*.hybrid_prover.v1.GetAssemblyLeavesRequest\x1a+.hybrid_prover.v1.GetAssemblyLeavesResponse0\x01\x12\x63\n\x0e\x43\x61ncelAssembly\x12\'.hybrid_prover.v1.CancelAssemblyRequest\x1a(.hybrid_prover.v1.CancelAssemblyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'hybrid_prover.v1.assembly_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ASSEMBLYSTATE']._serialized_start=2107
-  _globals['_ASSEMBLYSTATE']._serialized_end=2264
+  _globals['_ASSEMBLYSTATE']._serialized_start=2123
+  _globals['_ASSEMBLYSTATE']._serialized_end=2280
   _globals['_ASSEMBLYOPTIONS']._serialized_start=109
   _globals['_ASSEMBLYOPTIONS']._serialized_end=174
   _globals['_ASSEMBLYCHAIN']._serialized_start=176
@@ -50,27 +50,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSEMBLYCONTENTS']._serialized_start=955
   _globals['_ASSEMBLYCONTENTS']._serialized_end=1153
   _globals['_ASSEMBLYRESULT']._serialized_start=1156
-  _globals['_ASSEMBLYRESULT']._serialized_end=1340
-  _globals['_ASSEMBLEJOBSREQUEST']._serialized_start=1342
-  _globals['_ASSEMBLEJOBSREQUEST']._serialized_end=1455
-  _globals['_ASSEMBLEJOBSRESPONSE']._serialized_start=1457
-  _globals['_ASSEMBLEJOBSRESPONSE']._serialized_end=1517
-  _globals['_GETASSEMBLYREQUEST']._serialized_start=1519
-  _globals['_GETASSEMBLYREQUEST']._serialized_end=1560
-  _globals['_GETASSEMBLYRESPONSE']._serialized_start=1562
-  _globals['_GETASSEMBLYRESPONSE']._serialized_end=1679
-  _globals['_GETASSEMBLYLEAVESREQUEST']._serialized_start=1681
-  _globals['_GETASSEMBLYLEAVESREQUEST']._serialized_end=1728
-  _globals['_GETASSEMBLYLEAVESRESPONSE']._serialized_start=1731
-  _globals['_GETASSEMBLYLEAVESRESPONSE']._serialized_end=1870
-  _globals['_WATCHASSEMBLYREQUEST']._serialized_start=1872
-  _globals['_WATCHASSEMBLYREQUEST']._serialized_end=1915
-  _globals['_WATCHASSEMBLYRESPONSE']._serialized_start=1917
-  _globals['_WATCHASSEMBLYRESPONSE']._serialized_end=1986
-  _globals['_CANCELASSEMBLYREQUEST']._serialized_start=1988
-  _globals['_CANCELASSEMBLYREQUEST']._serialized_end=2032
-  _globals['_CANCELASSEMBLYRESPONSE']._serialized_start=2034
-  _globals['_CANCELASSEMBLYRESPONSE']._serialized_end=2104
-  _globals['_ASSEMBLYSERVICE']._serialized_start=2267
-  _globals['_ASSEMBLYSERVICE']._serialized_end=2784
+  _globals['_ASSEMBLYRESULT']._serialized_end=1356
+  _globals['_ASSEMBLEJOBSREQUEST']._serialized_start=1358
+  _globals['_ASSEMBLEJOBSREQUEST']._serialized_end=1471
+  _globals['_ASSEMBLEJOBSRESPONSE']._serialized_start=1473
+  _globals['_ASSEMBLEJOBSRESPONSE']._serialized_end=1533
+  _globals['_GETASSEMBLYREQUEST']._serialized_start=1535
+  _globals['_GETASSEMBLYREQUEST']._serialized_end=1576
+  _globals['_GETASSEMBLYRESPONSE']._serialized_start=1578
+  _globals['_GETASSEMBLYRESPONSE']._serialized_end=1695
+  _globals['_GETASSEMBLYLEAVESREQUEST']._serialized_start=1697
+  _globals['_GETASSEMBLYLEAVESREQUEST']._serialized_end=1744
+  _globals['_GETASSEMBLYLEAVESRESPONSE']._serialized_start=1747
+  _globals['_GETASSEMBLYLEAVESRESPONSE']._serialized_end=1886
+  _globals['_WATCHASSEMBLYREQUEST']._serialized_start=1888
+  _globals['_WATCHASSEMBLYREQUEST']._serialized_end=1931
+  _globals['_WATCHASSEMBLYRESPONSE']._serialized_start=1933
+  _globals['_WATCHASSEMBLYRESPONSE']._serialized_end=2002
+  _globals['_CANCELASSEMBLYREQUEST']._serialized_start=2004
+  _globals['_CANCELASSEMBLYREQUEST']._serialized_end=2048
+  _globals['_CANCELASSEMBLYRESPONSE']._serialized_start=2050
+  _globals['_CANCELASSEMBLYRESPONSE']._serialized_end=2120
+  _globals['_ASSEMBLYSERVICE']._serialized_start=2283
+  _globals['_ASSEMBLYSERVICE']._serialized_end=2800
 # @@protoc_insertion_point(module_scope)

@@ -119,16 +119,18 @@ class AssemblyContents(_message.Message):
     def __init__(self, places: _Optional[int] = ..., publics: _Optional[int] = ..., chunk: _Optional[int] = ..., chain: _Optional[_Union[AssemblyChain, _Mapping]] = ..., leaf_key: _Optional[bytes] = ..., wrap_key: _Optional[bytes] = ..., leaves: _Optional[_Iterable[_Union[AssemblyLeaf, _Mapping]]] = ...) -> None: ...
 
 class AssemblyResult(_message.Message):
-    __slots__ = ("assembly_id", "proof", "contents", "keys")
+    __slots__ = ("assembly_id", "proof", "contents", "keys", "record")
     ASSEMBLY_ID_FIELD_NUMBER: _ClassVar[int]
     PROOF_FIELD_NUMBER: _ClassVar[int]
     CONTENTS_FIELD_NUMBER: _ClassVar[int]
     KEYS_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
     assembly_id: bytes
     proof: _common_pb2.LeafProof
     contents: AssemblyContents
     keys: _containers.RepeatedCompositeFieldContainer[VerificationKey]
-    def __init__(self, assembly_id: _Optional[bytes] = ..., proof: _Optional[_Union[_common_pb2.LeafProof, _Mapping]] = ..., contents: _Optional[_Union[AssemblyContents, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[VerificationKey, _Mapping]]] = ...) -> None: ...
+    record: bytes
+    def __init__(self, assembly_id: _Optional[bytes] = ..., proof: _Optional[_Union[_common_pb2.LeafProof, _Mapping]] = ..., contents: _Optional[_Union[AssemblyContents, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[VerificationKey, _Mapping]]] = ..., record: _Optional[bytes] = ...) -> None: ...
 
 class AssembleJobsRequest(_message.Message):
     __slots__ = ("job_ids", "options", "skip_unproved")

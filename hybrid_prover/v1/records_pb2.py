@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehybrid_prover/v1/records.proto\x12\x10hybrid_prover.v1\"7\n\x11GetRecordsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x12\n\nwith_seeds\x18\x02 \x01(\x08\"\xad\x01\n\x12GetRecordsResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x1d.hybrid_prover.v1.SigningNodeH\x00\x12,\n\x04leaf\x18\x02 \x01(\x0b\x32\x1c.hybrid_prover.v1.LeafRecordH\x00\x12\x30\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1f.hybrid_prover.v1.BatchEnvelopeH\x00\x42\x08\n\x06record\"%\n\x0bSigningNode\x12\x16\n\x0epublic_key_pem\x18\x01 \x01(\x0c\"=\n\nLeafRecord\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0c\n\x04seed\x18\x03 \x01(\x0c\"!\n\rBatchEnvelope\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32j\n\rRecordService\x12Y\n\nGetRecords\x12#.hybrid_prover.v1.GetRecordsRequest\x1a$.hybrid_prover.v1.GetRecordsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ehybrid_prover/v1/records.proto\x12\x10hybrid_prover.v1\"7\n\x11GetRecordsRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\x0c\x12\x12\n\nwith_seeds\x18\x02 \x01(\x08\"\xe5\x01\n\x12GetRecordsResponse\x12-\n\x04node\x18\x01 \x01(\x0b\x32\x1d.hybrid_prover.v1.SigningNodeH\x00\x12,\n\x04leaf\x18\x02 \x01(\x0b\x32\x1c.hybrid_prover.v1.LeafRecordH\x00\x12\x30\n\x05\x62\x61tch\x18\x03 \x01(\x0b\x32\x1f.hybrid_prover.v1.BatchEnvelopeH\x00\x12\x36\n\x08\x61ssembly\x18\x04 \x01(\x0b\x32\".hybrid_prover.v1.AssemblyEnvelopeH\x00\x42\x08\n\x06record\"%\n\x0bSigningNode\x12\x16\n\x0epublic_key_pem\x18\x01 \x01(\x0c\"=\n\nLeafRecord\x12\x0f\n\x07segment\x18\x01 \x01(\r\x12\x10\n\x08\x65nvelope\x18\x02 \x01(\x0c\x12\x0c\n\x04seed\x18\x03 \x01(\x0c\"!\n\rBatchEnvelope\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\"$\n\x10\x41ssemblyEnvelope\x12\x10\n\x08\x65nvelope\x18\x01 \x01(\x0c\x32j\n\rRecordService\x12Y\n\nGetRecords\x12#.hybrid_prover.v1.GetRecordsRequest\x1a$.hybrid_prover.v1.GetRecordsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,13 +34,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRECORDSREQUEST']._serialized_start=52
   _globals['_GETRECORDSREQUEST']._serialized_end=107
   _globals['_GETRECORDSRESPONSE']._serialized_start=110
-  _globals['_GETRECORDSRESPONSE']._serialized_end=283
-  _globals['_SIGNINGNODE']._serialized_start=285
-  _globals['_SIGNINGNODE']._serialized_end=322
-  _globals['_LEAFRECORD']._serialized_start=324
-  _globals['_LEAFRECORD']._serialized_end=385
-  _globals['_BATCHENVELOPE']._serialized_start=387
-  _globals['_BATCHENVELOPE']._serialized_end=420
-  _globals['_RECORDSERVICE']._serialized_start=422
-  _globals['_RECORDSERVICE']._serialized_end=528
+  _globals['_GETRECORDSRESPONSE']._serialized_end=339
+  _globals['_SIGNINGNODE']._serialized_start=341
+  _globals['_SIGNINGNODE']._serialized_end=378
+  _globals['_LEAFRECORD']._serialized_start=380
+  _globals['_LEAFRECORD']._serialized_end=441
+  _globals['_BATCHENVELOPE']._serialized_start=443
+  _globals['_BATCHENVELOPE']._serialized_end=476
+  _globals['_ASSEMBLYENVELOPE']._serialized_start=478
+  _globals['_ASSEMBLYENVELOPE']._serialized_end=514
+  _globals['_RECORDSERVICE']._serialized_start=516
+  _globals['_RECORDSERVICE']._serialized_end=622
 # @@protoc_insertion_point(module_scope)

@@ -14,14 +14,16 @@ class GetRecordsRequest(_message.Message):
     def __init__(self, job_id: _Optional[bytes] = ..., with_seeds: _Optional[bool] = ...) -> None: ...
 
 class GetRecordsResponse(_message.Message):
-    __slots__ = ("node", "leaf", "batch")
+    __slots__ = ("node", "leaf", "batch", "assembly")
     NODE_FIELD_NUMBER: _ClassVar[int]
     LEAF_FIELD_NUMBER: _ClassVar[int]
     BATCH_FIELD_NUMBER: _ClassVar[int]
+    ASSEMBLY_FIELD_NUMBER: _ClassVar[int]
     node: SigningNode
     leaf: LeafRecord
     batch: BatchEnvelope
-    def __init__(self, node: _Optional[_Union[SigningNode, _Mapping]] = ..., leaf: _Optional[_Union[LeafRecord, _Mapping]] = ..., batch: _Optional[_Union[BatchEnvelope, _Mapping]] = ...) -> None: ...
+    assembly: AssemblyEnvelope
+    def __init__(self, node: _Optional[_Union[SigningNode, _Mapping]] = ..., leaf: _Optional[_Union[LeafRecord, _Mapping]] = ..., batch: _Optional[_Union[BatchEnvelope, _Mapping]] = ..., assembly: _Optional[_Union[AssemblyEnvelope, _Mapping]] = ...) -> None: ...
 
 class SigningNode(_message.Message):
     __slots__ = ("public_key_pem",)
@@ -40,6 +42,12 @@ class LeafRecord(_message.Message):
     def __init__(self, segment: _Optional[int] = ..., envelope: _Optional[bytes] = ..., seed: _Optional[bytes] = ...) -> None: ...
 
 class BatchEnvelope(_message.Message):
+    __slots__ = ("envelope",)
+    ENVELOPE_FIELD_NUMBER: _ClassVar[int]
+    envelope: bytes
+    def __init__(self, envelope: _Optional[bytes] = ...) -> None: ...
+
+class AssemblyEnvelope(_message.Message):
     __slots__ = ("envelope",)
     ENVELOPE_FIELD_NUMBER: _ClassVar[int]
     envelope: bytes

@@ -47,7 +47,7 @@ class RecordServiceServicer:
     """
 
     def GetRecords(self, request, context):
-        """The signed records of a job's verified leaf proofs, in order, then those of their batches. NOT_FOUND if the job is not
+        """The signed records of a job's verified leaf proofs, in order, those of their batches, and its assembly's. NOT_FOUND if the job is not
         known. Seeds want the right to operate.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

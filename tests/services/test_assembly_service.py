@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -26,7 +27,10 @@ from cloud import assembler
 from cloud.assembly import assembly_id
 from cloud.errors import WireError, reason_of, violated_field
 from cloud.rpc.assemblies import AssemblyRpc
+from hybrid_prover import ProverClient
 from hybrid_prover.cli.main import FAILED, OK, run
+from hybrid_prover.provenance import proof_digest
+from hybrid_prover.provenance.node import open_envelope
 from hybrid_prover.security.principal import Principal, Right, serve_as
 from hybrid_prover.telemetry.statusmessage import total
 from hybrid_prover.v1 import assembly_pb2, assembly_pb2_grpc, job_pb2, job_pb2_grpc
@@ -66,6 +70,23 @@ async def done(edge: Edge, job: bytes) -> job_pb2.Job:
     return update.job_update
 
 
+async def recorded(target: str, job: bytes, made: assembly_pb2.AssemblyResult) -> None:
+    """The assembly's record is signed by the cloud, and about these bytes."""
+    async with ProverClient(target) as client:
+        found = await client.records(job.hex())
+    assert found.assembly == made.record
+    statement = open_envelope(found.assembly, found.public_key_pem)
+    subjects = {s["name"]: s["digest"]["sha256"] for s in statement["subject"]}
+    proof = made.proof.proof
+    assert subjects == {
+        "proof": proof_digest(proof.a + proof.b + proof.c),
+        "public-signals": hashlib.sha256(b"".join(made.proof.public_signals)).hexdigest(),
+        "contents": hashlib.sha256(made.contents.SerializeToString(deterministic=True)).hexdigest(),
+    }
+    assert statement["predicate"]["assembly"] == made.assembly_id.hex()
+    assert {t["phase"] for t in statement["predicate"]["timings"]} >= {"stage1", "wrap"}
+
+
 async def test_a_job_of_two_circuits_ends_with_one_proof(
     tmp_path: Path, samples: tuple[Sample, Sample], backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,6 +115,7 @@ async def test_a_job_of_two_circuits_ends_with_one_proof(
         assert [t.phase for t in view.assembly.timings] == ["assembly_queue", "commit", "stage1", "wrap"]
         (result,) = await rig.results(channel, [job])
         assert result.assembly == told.done.assembly
+        await recorded(server.target, job, result.assembly)
         statement = checked(result.assembly, [result.proofs], samples, backend, wrap.verification_key)
         assert [list(inner.bottom()) for inner in statement.inner.values()] == [["0/0", "0/2"], ["0/1"]]
         stub = assembly_pb2_grpc.AssemblyServiceStub(channel)
