@@ -49,7 +49,8 @@ def daemons(work: Path, kind: bytes = b"") -> list[int]:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            ours = len(command) > 3 and command[3] in (b"cloud", b"edge") and kind in (b"", command[3])
+            # python -m hybrid_prover.demo.child PARENT KIND …
+            ours = len(command) > 4 and command[4] in (b"cloud", b"edge") and kind in (b"", command[4])
             if ours and any(str(work).encode() in part for part in command):
                 found.append(int(entry.name))
     return found
