@@ -46,6 +46,7 @@ from .machine import EdgeMachine
 from .metrics import EdgeMetrics
 from .model import Code, Job, JobState, SegmentState, Timing
 from .observer import EdgeObserver
+from .records import Recorder
 from .spool import CircuitRecord, job_row, segment_row
 from .spoolthread import SpoolThread
 from .status import RpcError, failure_of, rpc_error
@@ -73,8 +74,11 @@ class Clock:
 class EdgeCore:
     """All state of a running edge but its servers and its connection."""
 
-    def __init__(self, config: EdgeConfig, spool: SpoolThread, pool: WorkerPool, artifacts: ArtifactStore) -> None:
+    def __init__(
+        self, config: EdgeConfig, spool: SpoolThread, pool: WorkerPool, artifacts: ArtifactStore, recorder: Recorder
+    ) -> None:
         self.config = config
+        self.recorder = recorder
         self.spool = spool
         self.pool = pool
         self.partial_pool = WorkerPool(replace(config, workers=1), nice=PARTIAL_NICE)
@@ -343,6 +347,7 @@ class EdgeCore:
                 self.spool.spool.chunk_file(job_id, segment),
                 self.circuits[job.segments[segment].circuit].public_signals,
                 inputs,
+                self.recorder.seeds.seed(job_id, segment) if job.private else b"",
             )
             bound.info("witness begins", wires=job.segments[segment].wires)
             head, body = await self.pool.witness(task, lambda event: self._worker_event(job_id, segment, event))
@@ -360,10 +365,24 @@ class EdgeCore:
             timings = [Timing(*t) for t in head["timings"]]
             bound.info("witness done", ms={t.phase: t.duration // 10**6 for t in timings}, chunks=head.get("chunks", 0))
             if head["event"] == "leaf":
-                publics = b"".join(common_pb2.LeafProof.FromString(body).public_signals)
+                leaf = common_pb2.LeafProof.FromString(body)
+                publics = b"".join(leaf.public_signals)
+                self._record(job_id, segment, leaf, head["device"], timings)
                 self.apply(machine.proof_ready(job_id, segment, body, publics, timings, self.now()))
             else:
                 self.apply(machine.witness_finished(job_id, segment, head["chunks"], body, timings, self.now()))
+
+    def _record(
+        self, job_id: bytes, segment: int, leaf: common_pb2.LeafProof, device: str, timings: list[Timing]
+    ) -> None:
+        """Signs and keeps the record of a proof that was made here; posted before the proof, so that none lacks it."""
+        recorder, job = self.recorder, self.machine.jobs.get(job_id)
+        if job is None:
+            return
+        s = job.segments[segment]
+        so_far = s.timings | {t.phase: t for t in timings}
+        facts = recorder.facts(job_id, segment, self.circuits[s.circuit], leaf, device, so_far.values())
+        self.spool.post(lambda spool: spool.save_record(job_id, segment, recorder.sign(facts)))
 
     async def _warm_partials(self, circuit: bytes) -> None:
         """Answers WarmPartials exactly once unless the daemon stops."""

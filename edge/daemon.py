@@ -18,15 +18,26 @@ from hybrid_prover.admission.gate import BACKSTOP, Gate
 from hybrid_prover.security.limits import listening_options
 from hybrid_prover.telemetry.calls import CallMeter
 from hybrid_prover.telemetry.otlp import open_traces
-from hybrid_prover.v1 import circuit_pb2, circuit_pb2_grpc, job_pb2, job_pb2_grpc, status_pb2, status_pb2_grpc
+from hybrid_prover.v1 import (
+    circuit_pb2,
+    circuit_pb2_grpc,
+    job_pb2,
+    job_pb2_grpc,
+    records_pb2,
+    records_pb2_grpc,
+    status_pb2,
+    status_pb2_grpc,
+)
 from prover_core.artifacts import ArtifactStore
 from prover_core.errors import InvalidInputError
 
 from . import logs
 from .config import EdgeConfig, split_address
 from .core import EdgeCore
+from .records import Recorder
 from .rpc_circuits import CircuitService
 from .rpc_jobs import JobQueryService, JobService
+from .rpc_records import RecordService
 from .rpc_status import StatusService
 from .security import bind, make_guard
 from .spoolthread import SpoolThread
@@ -39,6 +50,7 @@ _SERVICES = (
     job_pb2.DESCRIPTOR.services_by_name["JobService"].full_name,
     job_pb2.DESCRIPTOR.services_by_name["JobQueryService"].full_name,
     circuit_pb2.DESCRIPTOR.services_by_name["CircuitService"].full_name,
+    records_pb2.DESCRIPTOR.services_by_name["RecordService"].full_name,
     status_pb2.DESCRIPTOR.services_by_name["StatusService"].full_name,
 )
 
@@ -61,7 +73,8 @@ class EdgeDaemon:
         """Takes up unfinished jobs, starts the workers and the uplink, then serves.
 
         `InvalidInputError` (field `listen` or `state_dir`) if the address is taken or the folder in use, `FormatError`
-        if the state is of a newer version, `BackendError` if no worker starts. Leaves nothing behind when it fails.
+        if the state is of a newer version or a key is damaged, `BackendError` if no worker starts. Leaves nothing
+        behind when it fails.
         """
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
@@ -70,11 +83,13 @@ class EdgeDaemon:
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         config = self.config
         stack.enter_context(locked(config.state_dir))
+        recorder = Recorder(config.state_dir, config.name)
         self.core = EdgeCore(
             config,
             SpoolThread(config.state_dir),
             WorkerPool(config),
             ArtifactStore(config.state_dir / "artifacts", max_bytes=config.max_artifact),
+            recorder,
         )
         stack.push_async_callback(self.core.close)
         self.core.artifacts.sweep()
@@ -116,6 +131,7 @@ class EdgeDaemon:
         job_pb2_grpc.add_JobServiceServicer_to_server(JobService(self.core), self._server)
         job_pb2_grpc.add_JobQueryServiceServicer_to_server(JobQueryService(self.core), self._server)
         circuit_pb2_grpc.add_CircuitServiceServicer_to_server(CircuitService(self.core), self._server)
+        records_pb2_grpc.add_RecordServiceServicer_to_server(RecordService(self.core), self._server)
         status_pb2_grpc.add_StatusServiceServicer_to_server(StatusService(self.core), self._server)
         reflection.enable_server_reflection((*_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server)
 

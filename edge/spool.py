@@ -25,8 +25,9 @@ from prover_core.errors import FormatError
 from .chunkfile import ChunkRecord, scan
 from .model import Code, Failure, Job, JobPlan, JobState, Link, Placement, Segment, SegmentPlan, SegmentState, Timing
 
-SCHEMA_VERSION = 6
-"""1 had no public signals, 2 no clients, 3 no word of partials, 4 no priorities and deadlines, 5 no assemblies."""
+SCHEMA_VERSION = 7
+"""1 had no public signals, 2 no clients, 3 no word of partials, 4 no priorities and deadlines, 5 no assemblies,
+6 no records."""
 _ADDED = {
     1: ("ALTER TABLE segments ADD COLUMN publics BLOB",),
     2: (
@@ -43,8 +44,9 @@ _ADDED = {
         "ALTER TABLE jobs ADD COLUMN assembly BLOB NOT NULL DEFAULT X''",
         "ALTER TABLE jobs ADD COLUMN assembly_status BLOB NOT NULL DEFAULT X''",
     ),
+    6: ("ALTER TABLE segments ADD COLUMN record BLOB",),
 }
-"""What brings each version to the next. Public signals that are missing are made again."""
+"""What brings each version to the next. Public signals that are missing are made again; records cannot be."""
 
 _tables = sa.MetaData()
 _meta = sa.Table(
@@ -100,6 +102,7 @@ _segments = sa.Table(
     sa.Column("inputs", sa.LargeBinary),
     sa.Column("publics", sa.LargeBinary),
     sa.Column("partials", sa.String, nullable=False),  # JSON: chunks sent with one, and how many were late
+    sa.Column("record", sa.LargeBinary),  # DSSE envelope of a leaf proof that was made here
 )
 
 
@@ -261,6 +264,17 @@ class Spool:
         where = (_segments.c.job == row["job"]) & (_segments.c.index == row["index"])
         self._connection.execute(sa.update(_segments).where(where).values(row))
 
+    def save_record(self, job_id: bytes, segment: int, envelope: bytes) -> None:
+        """Keeps the record of a leaf proof that was made here."""
+        where = (_segments.c.job == job_id) & (_segments.c.index == segment)
+        self._connection.execute(sa.update(_segments).where(where).values(record=envelope))
+
+    def records(self, job_id: bytes) -> dict[int, bytes]:
+        """The records of a job's leaf proofs that are kept, by segment, in order."""
+        where = (_segments.c.job == job_id) & (_segments.c.leaf != b"") & _segments.c.record.is_not(None)
+        statement = sa.select(_segments.c.index, _segments.c.record).where(where).order_by(_segments.c.index)
+        return {segment: bytes(envelope) for segment, envelope in self._connection.execute(statement)}
+
     def inputs(self, job_id: bytes, segment: int) -> bytes:
         """The serialized `SegmentSpec`; empty once the job has ended."""
         where = (_segments.c.job == job_id) & (_segments.c.index == segment)
@@ -286,7 +300,7 @@ class Spool:
         rows = self._connection.execute(sa.select(_jobs).order_by(_jobs.c.accepted)).all()
         out = []
         for row in rows:
-            columns = [c for c in _segments.c if c.name != "inputs"]
+            columns = [c for c in _segments.c if c.name not in ("inputs", "record")]
             statement = sa.select(*columns).where(_segments.c.job == row.id).order_by(_segments.c.index)
             segments = [_segment(s) for s in self._connection.execute(statement)]
             job = _job(row, segments)
@@ -336,7 +350,7 @@ def job_row(job: Job) -> dict[str, Any]:
 
 
 def segment_row(job_id: bytes, s: Segment) -> dict[str, Any]:
-    """What is kept of a segment but its inputs, as it is now."""
+    """What is kept of a segment but its inputs and its record, as it is now."""
     return {
         "job": job_id,
         "index": s.index,

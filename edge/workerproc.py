@@ -144,10 +144,11 @@ class Worker:
             return
         self._send(pack({"event": "proving"}))
         started, clock = time.time_ns(), time.perf_counter_ns()
-        proof = prover.finish()
+        proof = prover.finish(bytes.fromhex(head["seed"]))
         timings.append(["prove", started, time.perf_counter_ns() - clock])
         leaf = leaf_to_wire(proof, prover.publics)
-        self._send(pack({"event": "leaf", "timings": timings}, leaf.SerializeToString()))
+        device = f"{self._backend.name}: {self._backend.device}"
+        self._send(pack({"event": "leaf", "timings": timings, "device": device}, leaf.SerializeToString()))
 
 
 def _take_publics(publics: npt.NDArray[np.uint64], piece: WireSlice) -> None:

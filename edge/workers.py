@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,8 @@ class WitnessTask:
     public_signals: int
     inputs: bytes
     """Serialized `SegmentSpec`."""
+    seed: bytes = field(default=b"", repr=False)
+    """What blinds the proof, where one is made: placement private."""
 
 
 class _Process:
@@ -163,6 +165,7 @@ class WorkerPool:
             "chunk_file": str(task.chunk_file),
             "public_signals": task.public_signals,
             "circuit": task.circuit.to_json(),
+            "seed": task.seed.hex(),
         }
         return await self._run(head, task.inputs, on_event)
 

@@ -185,7 +185,10 @@ class ProverClient:
         return status_from_wire(response.status)
 
     async def records(self, job_id: Digest | str, *, seeds: bool = False) -> JobRecords:
-        """The signed records of a job's verified proofs, from a cloud; `seeds` wants the right to operate."""
+        """The signed records of a job's proofs: from a cloud, of a private job from its edge.
+
+        `seeds` wants the right to operate.
+        """
         raw = (Digest.parse(job_id) if isinstance(job_id, str) else job_id).raw
         request = records_pb2.GetRecordsRequest(job_id=raw, with_seeds=seeds)
 

@@ -54,7 +54,8 @@ def replay(record: ReadLeaf, files: Recorded, seed: bytes, backend: Backend) -> 
         text = f"{files.program} is not the witness program of the record"
         _same(_file_digest(files.program), record.program_sha256, "program", text)
     if not record.seed_commitment:
-        raise InvalidInputError("the record commits to no seed: the proof was made at an edge, privately", field="seed")
+        text = "the record commits to no seed: the proof was made privately, and its edge has the record that does"
+        raise InvalidInputError(text, field="seed")
     _same(commitment(seed).hex(), record.seed_commitment, "seed", "the seed is not the one that the record commits to")
     prover = StreamingProver(read_zkey(files.zkey), backend)
     for part in files.slices():

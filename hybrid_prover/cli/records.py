@@ -38,7 +38,7 @@ def record(
     connection: Connection = Credentials(),  # noqa: B008
     json: bool = False,
 ) -> int:
-    """Fetch the signed records of a job's proofs from the cloud.
+    """Fetch the signed records of a job's proofs from the cloud, or those of a private job from its edge.
 
     Writes segment-N.record.json for each verified segment, batch-N.record.json for each batch, assembly.record.json if
     the job ends with an assembly, and node.pub, the key that signed them, into --out. Records are DSSE envelopes around
@@ -54,7 +54,7 @@ def record(
         Write segment-N.seed too, which a replay needs. Wants the right to operate: who has a proof's seed can test
         guesses of its witness.
     target
-        Address of the cloud.
+        Address of the cloud, or of the edge.
     json
         Print what was written as JSON.
     """

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RecordServiceStub:
-    """Where proofs come from. Served by clouds.
+    """Where proofs come from. Served by clouds, and by edges for private jobs.
     """
 
     def __init__(self, channel):
@@ -43,12 +43,12 @@ class RecordServiceStub:
 
 
 class RecordServiceServicer:
-    """Where proofs come from. Served by clouds.
+    """Where proofs come from. Served by clouds, and by edges for private jobs.
     """
 
     def GetRecords(self, request, context):
         """The signed records of a job's verified leaf proofs, in order, those of their batches, and its assembly's. NOT_FOUND if the job is not
-        known. Seeds want the right to operate.
+        known. Seeds want the right to operate. An edge has the leaf proofs of private jobs, which it makes; FAILED_PRECONDITION for others.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +71,7 @@ def add_RecordServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RecordService:
-    """Where proofs come from. Served by clouds.
+    """Where proofs come from. Served by clouds, and by edges for private jobs.
     """
 
     @staticmethod

@@ -297,7 +297,7 @@ def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified
         "jobs DROP COLUMN assembly",
         "jobs DROP COLUMN assembly_status",
     )
-    for column in (*newer, "segments DROP COLUMN publics", "segments DROP COLUMN partials"):
+    for column in (*newer, *(f"segments DROP COLUMN {name}" for name in ("publics", "partials", "record"))):
         spool._connection.exec_driver_sql(f"ALTER TABLE {column}")
     spool._connection.exec_driver_sql("UPDATE meta SET value = x'01000000' WHERE key = 'schema'")
     spool.commit()
@@ -312,6 +312,32 @@ def test_a_spool_of_the_first_version_is_taken_over_without_what_nobody_verified
         spool.save_segment(segment_row(plan.job_id, proved))
         spool.commit()
         spool.close()
+
+
+def test_a_spool_without_records_keeps_them_from_now_on(tmp_path: Path) -> None:
+    plan = JobPlan(bytes(32), "job", Placement.PRIVATE, (SegmentPlan(b"\1" * 32, 300),) * 3, (), 64)
+    spool = Spool(tmp_path)
+    spool.add_job(plan, [b"inputs"] * 3, 1)
+    proved = [Segment(i, b"\1" * 32, 300, SegmentState.PROVED, leaf=b"a leaf", publics=bytes(32)) for i in range(3)]
+    spool.save_segment(segment_row(plan.job_id, proved[0]))
+    spool._connection.exec_driver_sql("ALTER TABLE segments DROP COLUMN record")
+    spool._connection.exec_driver_sql("UPDATE meta SET value = x'06000000' WHERE key = 'schema'")
+    spool.commit()
+    spool.close()
+    spool = Spool(tmp_path)
+    assert spool.records(plan.job_id) == {}
+    for index in (2, 1):
+        spool.save_record(plan.job_id, index, b"record %d" % index)
+    spool.save_segment(segment_row(plan.job_id, proved[1]))
+    spool.commit()
+    spool.close()
+    spool = Spool(tmp_path)
+    assert spool.records(plan.job_id) == {1: b"record 1"}, "a record is of a proof that is kept"
+    assert spool.jobs()[0][0].segments[0].leaf == b"a leaf"
+    spool.forget(plan.job_id)
+    assert spool.records(plan.job_id) == {}
+    spool.commit()
+    spool.close()
 
 
 async def test_a_folder_in_use_is_not_shared(tmp_path: Path) -> None:

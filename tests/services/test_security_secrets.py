@@ -14,6 +14,7 @@ from security_support import Pki, bearer, hello
 
 from hybrid_prover import ClientError, Credentials, Placement, ProverClient, RetryPolicy, Segment
 from hybrid_prover.demo.processes import Fleet, free_port
+from hybrid_prover.provenance import BlindingSeeds
 from hybrid_prover.security.identity import Role
 from hybrid_prover.security.principal import Right
 from hybrid_prover.security.tokens import split_token
@@ -83,7 +84,8 @@ async def test_no_secret_is_in_a_log_or_left_in_a_folder(tmp_path: Path, backend
             )
             good_segment = Segment(circuit.digest, {"n": p * q, "pq": [p, q]})
             for placement in (Placement.CLOUD, Placement.PRIVATE):
-                assert (await (await client.submit(good_segment, placement=placement)).result(60)).leaves
+                job = await client.submit(good_segment, placement=placement)
+                assert (await job.result(60)).leaves
             wrong = await client.submit(Segment(circuit.digest, {"n": p + q, "pq": [p, q]}), placement=Placement.CLOUD)
             with pytest.raises(ClientError, match="factors"):
                 await wrong.result(60)
@@ -106,18 +108,19 @@ async def test_no_secret_is_in_a_log_or_left_in_a_folder(tmp_path: Path, backend
     written = b"".join(file.read_bytes() for file in logs.iterdir())
     assert written.count(b"call_refused") == 7
     assert b"witness failed" in written
-    blinding = (tmp_path / "c" / "blinding.key").read_bytes()
+    blindings = [(tmp_path / folder / "blinding.key").read_bytes() for folder in ("c", "e")]
     pems = {key: key.read_bytes() for key in pki.folder.rglob("*.key") if key.name != "blinding.key"}
-    assert tmp_path / "c" / "node.key" in pems
+    assert {tmp_path / "c" / "node.key", tmp_path / "e" / "node.key"} <= set(pems)
+    seed = BlindingSeeds(blindings[1]).seed(job.id.raw, 0)  # of the private job, the last of the two
     hidden = set().union(
         *(token_spellings(token) for token in (good, unknown, expired)),
         *map(key_spellings, pems.values()),
-        {blinding, blinding.hex().encode(), repr(blinding)[2:-1].encode()},
+        *({raw, raw.hex().encode(), repr(raw)[2:-1].encode()} for raw in (*blindings, seed)),
         *(spellings(value) for value in (p, q)),
     )
     assert [secret for secret in hidden if secret in written] == []
-    # The cloud's own two keys lie in its folder: what signs and what blinds. No other has any business there.
-    own = {tmp_path / "c" / "node.key", tmp_path / "c" / "blinding.key"}
+    # Each node's own two keys lie in its folder: what signs and what blinds. No other has any business there.
+    own = {tmp_path / folder / name for folder in ("c", "e") for name in ("node.key", "blinding.key")}
     kept = b"".join(
         file.read_bytes()
         for folder in ("c", "e")
@@ -125,7 +128,7 @@ async def test_no_secret_is_in_a_log_or_left_in_a_folder(tmp_path: Path, backend
         if file.is_file() and file not in own
     )
     assert len(kept) > 10_000
-    lasting = set().union(token_spellings(good), *map(key_spellings, pems.values()))
+    lasting = {*blindings, seed, seed.hex().encode()}.union(token_spellings(good), *map(key_spellings, pems.values()))
     assert [secret for secret in lasting if secret in kept] == []
     assert str(Credentials(token_file=alice.token_file)).count("hp_") == 0
 
