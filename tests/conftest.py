@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -16,3 +17,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "node"))
 def backend() -> Backend:
     """The backend that users get on this machine."""
     return select().backend
+
+
+def pytest_configure() -> None:
+    """Shells start background jobs with SIGINT ignored, and children inherit that: commands under test must hear it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
