@@ -1,8 +1,10 @@
-// One window of Pippenger's method: points added into their buckets eight buckets side by side, and the buckets' weighted sum.
+// One window of Pippenger's method: points added into their buckets eight buckets side by side.
 //
-// A bucket's points are a list of references. Buckets are ordered by the length of their lists and taken eight at a time, one
-// a lane; their points are loaded as rows and summed as binary trees. Several groups of rows are at different heights of their
-// trees at once, so that every round has many additions to share its inversion, and rows stay in the second-level cache.
+// A bucket's points are a list of references. Lists are ordered by length and taken eight at a time, one a lane: a set. Its
+// points are loaded as rows and summed as a binary tree, a level a round. A round takes one level of every set that is under
+// way and the first level of new sets, as many as keep its additions, which share an inversion, at the number wanted. Sums go
+// to the rows of the next round, packed, so that all that a round touches stays in the second-level cache; and as soon as two
+// that belong together are there, the next round's addition of them is entered while they are in the first.
 #pragma once
 #include <algorithm>
 #include <cstring>
@@ -15,40 +17,26 @@
 HP_WIDE_BEGIN
 namespace hp::ifma {
 
-/// A point in memory in the engine's own form: the limbs of x, then of y; blank if y's are all zero.
+/// A point in memory in the engine's own form, as `E::prepare` and `E::pack` write it; infinity if y's words are all zero.
 template <class E>
-struct Stored {
-  u64 x[E::words], y[E::words];
+struct alignas(64) Stored {
+  u64 x[E::base_bytes / 16], y[E::base_bytes / 16];
+
+  bool is_blank() const {
+    u64 any = 0;
+    for (const u64 w : y) any |= w;
+    return any == 0;
+  }
 };
 
-/// Eight stored points as lanes.
 template <class E>
 [[gnu::always_inline]] inline void load_rows(Row<E>& row, const Stored<E>* const p[8]) {
-  Word* limbs = row.x.limbs();  // x's, then y's: Row and the coordinates hold nothing else
-  constexpr int words = 2 * E::words;
-  for (int w = 0; w < words; w += 8) {
-    Word r[8];
-    const int n = std::min(8, words - w);
-    const __mmask8 there = __mmask8((1 << n) - 1);
-    for (int i = 0; i < 8; i++) r[i] = _mm512_maskz_loadu_epi64(there, p[i]->x + w);
-    transpose(r);
-    for (int k = 0; k < n; k++) limbs[w + k] = r[k];
-  }
+  E::load(row.x, row.y, reinterpret_cast<const std::uint8_t* const*>(p), 0);
 }
 
-/// Lanes as eight stored points.
 template <class E>
 [[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* const p[8]) {
-  const Word* limbs = row.x.limbs();
-  constexpr int words = 2 * E::words;
-  for (int w = 0; w < words; w += 8) {
-    Word r[8];
-    const int n = std::min(8, words - w);
-    for (int k = 0; k < 8; k++) r[k] = k < n ? limbs[w + k] : word(0);
-    transpose(r);
-    const __mmask8 there = __mmask8((1 << n) - 1);
-    for (int i = 0; i < 8; i++) _mm512_mask_storeu_epi64(p[i]->x + w, there, r[i]);
-  }
+  E::pack(reinterpret_cast<std::uint8_t* const*>(p), row.x, row.y);
 }
 template <class E>
 [[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* first) {
@@ -68,13 +56,12 @@ struct List {
 template <class E>
 class BucketSummer {
  public:
-  BucketSummer() : rows_(size_t(slots) * capacity) {}
+  BucketSummer() : rows_(2 * capacity), places_(8 * (capacity + ahead)) {}
 
   /// buckets[list.bucket] = sum of its list, for every list (each bucket at most once). References are into `points`, as
   /// E::prepare writes them, or, with stored_bit, into `stored`, which may be `buckets` themselves.
   void sum(const std::uint8_t* points, const std::uint32_t* references, const std::vector<List>& lists,
            const Stored<E>* stored, Stored<E>* buckets) {
-    points_ = points;
     std::vector<List> pieces;
     std::vector<Stored<E>> partial;
     std::vector<List> split;  // first, count into `partial`
@@ -93,7 +80,10 @@ class BucketSummer {
       }
     }
     partial.resize(extra);
-    run(references, pieces, stored, buckets, partial.data());
+    source_ = {points, stored, references};
+    target_ = {buckets, partial.data()};
+    order_by_length(pieces);
+    run(pieces);
     if (split.empty()) return;
     std::vector<std::uint32_t> again(extra);
     for (std::uint32_t i = 0; i < extra; i++) again[i] = stored_bit | i;
@@ -102,68 +92,81 @@ class BucketSummer {
 
  private:
   static constexpr std::uint32_t partial_bit = 1u << 31;
-  /// Rows of the tree of one list at most: longer lists are split.
+  /// Longer lists are split.
   static constexpr std::uint32_t longest = 64;
-  /// Rows loaded a round: as many additions share one inversion.
-  static constexpr std::uint32_t group_rows = E::words > 5 ? 128 : 256;  // so that all rows fit the second-level cache
-  /// Groups at different heights of their trees, up to log2 `longest` of them and one beginning; and the rows of one.
-  static constexpr std::uint32_t slots = 7, capacity = group_rows + longest;
+  /// Additions wanted a round: as many share an inversion, and all rows fit the second-level cache.
+  static constexpr std::uint32_t wanted = E::words > 5 ? 96 : 192;
+  /// Rows of one round at most: three for an addition where sets have three, and the set that passes what is wanted.
+  static constexpr std::uint32_t capacity = 3 * wanted + 2 * longest;
+  static constexpr std::uint32_t nobody = ~0u, absent = ~0u;
+  static constexpr Stored<E> nothing{};
+  /// Rows that are asked for into the first-level cache before they are loaded.
+  static constexpr size_t ahead = 4;
 
-  /// Eight lists, a lane each, in rows row .. row + count.
+  struct Source {
+    const std::uint8_t* points;
+    const Stored<E>* stored;
+    const std::uint32_t* references;
+  };
+  struct Target {
+    Stored<E>*buckets, *partial;
+  };
+  /// Eight lists that are yet to be loaded.
+  struct Fresh {
+    std::uint32_t first[8], lengths[8], bucket[8];
+  };
+  /// Eight lists, a lane each, in rows row .. row + count - 1 of a round; numbers of its additions from `addition` on.
   struct Set {
-    std::uint32_t row, count;
-    std::uint32_t bucket[8], first[8], lengths[8];
+    std::uint32_t row, count, addition;
     bool ragged;
-  };
-  struct Group {
-    std::vector<Set> sets;
-    std::uint32_t stride = 0, height = 0;
+    std::uint32_t bucket[8];
   };
 
-  const std::uint8_t* points_ = nullptr;
-  Scratch<Row<E>> rows_;
-  PairAdder<E> adder_;
-  Group staged_;
-  size_t next_set_ = 0;         // where prefetching stands in the staged group
-  std::uint32_t next_row_ = 0;
+  Source source_{};
+  Target target_{};
+  Scratch<Row<E>> rows_;  // this round's, the next one's
+  Round<E> round_, next_round_;
+  std::vector<Set> sets_, next_sets_, done_;
+  std::vector<std::uint32_t> after_;  // [addition of the next round]: the one of this round that must be finished before
+  std::vector<Fresh> fresh_;
+  std::uint32_t next_row_ = 0;  // how many rows of the next round are taken
+  /// Of the rows to load: where their points lie, with what is to be known of each in the lowest bits.
+  Scratch<u64> places_;
+  size_t noted_ = 0, fetched_ = 0;  // how many of them there are and were asked for
 
-  void run(const std::uint32_t* references, std::vector<List>& pieces, const Stored<E>* stored, Stored<E>* buckets,
-           Stored<E>* partial) {
-    order_by_length(pieces);
-    Row<E>* rows = rows_.get();
-    Group groups[slots];
-    std::vector<Pair> pairs;
+  void run(const std::vector<List>& pieces) {
+    Row<E>*now = rows_.get(), *then = now + capacity;
     size_t next = 0;
+    start_round();
     stage(pieces, next);
-    for (;;) {
-      bool busy = false;
-      pairs.clear();
-      for (std::uint32_t s = 0; s < slots; s++) {
-        Group& g = groups[s];
-        if (g.sets.empty() && !staged_.sets.empty()) {
-          load(g, rows + size_t(s) * capacity, references, stored);
-        }
-        if (g.sets.empty()) continue;
-        busy = true;
-        for (const Set& set : g.sets)
-          for (std::uint32_t r = 0; r + g.stride < set.count; r += 2 * g.stride)
-            pairs.push_back({s * capacity + set.row + r, s * capacity + set.row + r + g.stride, set.ragged, 0, 0, 0, 0});
-      }
-      if (!busy) return;
+    load(then);
+    while (!next_sets_.empty() || next < pieces.size()) {
+      std::swap(now, then);
+      std::swap(round_, next_round_);
+      sets_.swap(next_sets_);
+      if (round_.invert(now))
+        for (Set& set : sets_) set.ragged = true;
+      start_round();
+      ascend(now, then);
       stage(pieces, next);
-      const bool cancelled = adder_.add(rows, pairs, [&] { prefetch(references, stored); });
-      for (std::uint32_t s = 0; s < slots; s++) {
-        Group& g = groups[s];
-        if (g.sets.empty()) continue;
-        if (cancelled)
-          for (Set& set : g.sets) set.ragged = true;
-        g.stride *= 2;
-        if (g.stride >= g.height) {
-          for (const Set& set : g.sets) store_set(set, rows[size_t(s) * capacity + set.row], buckets, partial);
-          g.sets.clear();
-        }
-      }
+      size_t ready = 0;
+      round_.finish(
+          now, then,
+          [&](size_t i) {
+            while (ready < after_.size() && after_[ready] >= i) next_round_.enter(then), ready++;
+          },
+          [&] { prefetch(); });
+      for (const Set& set : done_) store_set(set, then[set.row]);
+      load(then);
     }
+  }
+
+  void start_round() {
+    next_round_.clear();
+    next_sets_.clear();
+    done_.clear();
+    after_.clear();
+    next_row_ = 0;
   }
 
   static void order_by_length(std::vector<List>& pieces) {
@@ -175,123 +178,134 @@ class BucketSummer {
     pieces.swap(sorted);
   }
 
-  /// Chooses the next group's sets, if none is staged yet.
+  /// Places for the sums of this round, and the next round's additions of them. This round is finished from its last addition
+  /// to its first, so everything is reversed here: then what is finished next stands next.
+  void ascend(const Row<E>* now, Row<E>* then) {
+    for (size_t s = sets_.size(); s-- > 0;) {
+      const Set& set = sets_[s];
+      const std::uint32_t pairs = set.count / 2, odd = set.count & 1, rows = pairs + odd;
+      if (odd) then[next_row_] = now[set.row + set.count - 1];
+      for (std::uint32_t k = 0; k < pairs; k++) round_.set_out(set.addition + k, next_row_ + rows - 1 - k);
+      Set up = set;
+      up.row = next_row_;
+      up.count = rows;
+      next_row_ += rows;
+      if (rows == 1) {
+        done_.push_back(up);
+        continue;
+      }
+      // row r is the sum of addition `last - r`
+      const std::uint32_t last = set.addition + rows - 1;
+      for (std::uint32_t r = 1; r < rows; r += 2) after_.push_back(last - r);
+      enlist(up);
+    }
+  }
+
+  /// A set of the next round, whose rows are there or will be.
+  void enlist(Set& set) {
+    set.addition = std::uint32_t(next_round_.size());
+    for (std::uint32_t r = 1; r < set.count; r += 2)
+      next_round_.push({set.row + r - 1, set.row + r, 0, set.ragged});
+    next_sets_.push_back(set);
+  }
+
+  /// Chooses sets to load for the next round.
   void stage(const std::vector<List>& pieces, size_t& next) {
-    if (!staged_.sets.empty() || next >= pieces.size()) return;
-    staged_.stride = 1;
-    staged_.height = 0;
-    std::uint32_t used = 0;
-    for (; next < pieces.size() && used < group_rows; next += 8) {
-      Set set;
+    fresh_.clear();
+    noted_ = fetched_ = 0;
+    std::uint32_t rows = next_row_;
+    for (size_t additions = next_round_.size();
+         next < pieces.size() && additions < wanted && rows + longest <= capacity; next += 8) {
+      Fresh& fresh = fresh_.emplace_back();
       const size_t there = std::min<size_t>(8, pieces.size() - next);
       for (size_t i = 0; i < 8; i++) {
         const List l = i < there ? pieces[next + i] : List{nobody, 0, 0};
-        set.bucket[i] = l.bucket, set.first[i] = l.first, set.lengths[i] = l.count;
+        fresh.bucket[i] = l.bucket, fresh.first[i] = l.first, fresh.lengths[i] = l.count;
       }
-      set.row = used;
-      set.count = set.lengths[0];
-      set.ragged = set.lengths[7] < set.count;
-      staged_.sets.push_back(set);
-      staged_.height = std::max(staged_.height, set.count);
-      used += set.count;
+      for (std::uint32_t r = 0; r < fresh.lengths[0]; r++) note_places(lanes(fresh, r));
+      rows += fresh.lengths[0];
+      additions += fresh.lengths[0] / 2;
     }
-    next_set_ = 0, next_row_ = 0;
+    std::fill_n(places_.get() + noted_, 8 * ahead, reinterpret_cast<u64>(&nothing));
+  }
+
+  /// Loads the staged sets' points and enters their additions.
+  [[gnu::noinline]] void load(Row<E>* rows) {
+    const u64* places = places_.get();
+    for (const Fresh& fresh : fresh_) {
+      Set set{next_row_, fresh.lengths[0], 0, fresh.lengths[7] < fresh.lengths[0], {}};
+      std::copy_n(fresh.bucket, 8, set.bucket);
+      if (set.count == 1) {
+        Row<E> row;
+        load_row(row, places);
+        places += 8;
+        store_set(set, row);
+        continue;
+      }
+      next_row_ += set.count;
+      enlist(set);
+      for (std::uint32_t r = 0; r < set.count; r++, places += 8) {
+        for (size_t i = 0; i < 8; i++) ask<_MM_HINT_T0>(places[8 * ahead + i]);
+        if (load_row(rows[set.row + r], places)) {
+          next_sets_.back().ragged = true;
+          if (r / 2 < set.count / 2) next_round_.may_be_blank(set.addition + r / 2);
+        }
+        if (r & 1) next_round_.enter(rows);
+      }
+    }
   }
 
   /// The references of row r of a set; `absent` where a list is shorter.
-  [[gnu::always_inline]] static __m256i lanes(const Set& set, std::uint32_t r, const std::uint32_t* references) {
+  [[gnu::always_inline]] __m256i lanes(const Fresh& set, std::uint32_t r) const {
     const __m256i row = _mm256_set1_epi32(int(r));
     const __m256i at = _mm256_add_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(set.first)), row);
     const __mmask8 there = _mm256_cmpgt_epi32_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(set.lengths)), row);
-    return _mm256_mmask_i32gather_epi32(_mm256_set1_epi32(int(absent)), there, at, references, 4);
+    return _mm256_mmask_i32gather_epi32(_mm256_set1_epi32(int(absent)), there, at, source_.references, 4);
   }
 
-  /// Asks for the points of the next staged row.
-  [[gnu::always_inline]] void prefetch(const std::uint32_t* references, const Stored<E>* stored) {
-    if (next_set_ >= staged_.sets.size()) return;
-    const Set& set = staged_.sets[next_set_];
-    alignas(32) std::uint32_t refs[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(refs), lanes(set, next_row_, references));
-    for (const std::uint32_t ref : refs) {
-      if (ref == absent) continue;
-      const bool of_stored = ref & stored_bit;
-      const char* p = of_stored ? reinterpret_cast<const char*>(stored + (ref & index_mask))
-                                : reinterpret_cast<const char*>(points_ + size_t(ref & index_mask) * E::base_bytes);
-      for (size_t k = 0; k < E::base_bytes; k += 64) _mm_prefetch(p + k, _MM_HINT_T1);
-      if (of_stored) _mm_prefetch(p + sizeof(Stored<E>) - 1, _MM_HINT_T1);
-    }
-    if (++next_row_ == set.count) next_set_++, next_row_ = 0;
+  static constexpr u64 place_negative = 1, place_may_be_blank = 2, place_flags = 63;
+
+  /// Where the points of a row lie.
+  [[gnu::always_inline]] void note_places(__m256i references) {
+    constexpr unsigned log_bytes = E::base_bytes == 64 ? 6 : 7;
+    const __mmask8 none = _mm256_cmpeq_epi32_mask(references, _mm256_set1_epi32(int(absent)));
+    const __mmask8 of_stored = _mm256_test_epi32_mask(references, _mm256_set1_epi32(int(stored_bit)));
+    const __m256i index = _mm256_and_si256(references, _mm256_set1_epi32(int(index_mask)));
+    Word at = _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu32_epi64(index), log_bytes),
+                               _mm512_mask_blend_epi64(of_stored, word(reinterpret_cast<u64>(source_.points)),
+                                                       word(reinterpret_cast<u64>(source_.stored) + place_may_be_blank)));
+    at = _mm512_mask_add_epi64(at, _mm256_movepi32_mask(references), at, word(place_negative));
+    at = _mm512_mask_mov_epi64(at, none, word(reinterpret_cast<u64>(&nothing) + place_may_be_blank));
+    _mm512_storeu_si512(places_.get() + noted_, at);
+    noted_ += 8;
   }
 
-  /// Loads the staged group's points.
-  [[gnu::noinline]] void load(Group& g, Row<E>* rows, const std::uint32_t* references, const Stored<E>* stored) {
-    std::swap(g, staged_);
-    staged_.sets.clear();
-    for (Set& set : g.sets)
-      for (std::uint32_t r = 0; r < set.count; r++) set.ragged |= load_row(rows[set.row + r], lanes(set, r, references), stored);
+  /// Asks for two of the points to load.
+  [[gnu::always_inline]] void prefetch() {
+    if (fetched_ >= noted_) return;
+    for (const size_t end = fetched_ + 2; fetched_ < end; fetched_++) ask<_MM_HINT_T1>(places_.get()[fetched_]);
   }
 
-  static constexpr std::uint32_t nobody = ~0u, absent = ~0u;
+  template <_mm_hint hint>
+  [[gnu::always_inline]] static void ask(u64 place) {
+    for (size_t k = 0; k < E::base_bytes; k += 64) _mm_prefetch(reinterpret_cast<const char*>(place) + k, hint);
+  }
 
   /// True if some lane is blank.
-  [[gnu::always_inline]] bool load_row(Row<E>& row, __m256i refs, const Stored<E>* stored) {
-    const __mmask8 negative = _mm256_movepi32_mask(refs);
-    const __mmask8 special = _mm256_test_epi32_mask(refs, _mm256_set1_epi32(int(stored_bit)));
-    if (special == 0xff) return load_stored(row, refs, stored);
-    const __m256i index = _mm256_maskz_and_epi32(__mmask8(~special), refs, _mm256_set1_epi32(int(index_mask)));
-    alignas(64) const std::uint8_t* p[8];
-    _mm512_store_si512(p, _mm512_add_epi64(_mm512_slli_epi64(_mm512_cvtepu32_epi64(index), E::base_bytes == 64 ? 6 : 7),
-                                           word(reinterpret_cast<u64>(points_))));
-    E::load(row.x, row.y, p, negative);
-    if (__builtin_expect(special == 0, 1)) return false;
-    alignas(64) u64 t[2 * E::words][8];
-    for (int j = 0; j < E::words; j++) {
-      _mm512_store_si512(t[j], row.x.limbs()[j]);
-      _mm512_store_si512(t[E::words + j], row.y.limbs()[j]);
-    }
-    alignas(32) std::uint32_t lanes[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), refs);
-    bool blank = false;
-    for (int i = 0; i < 8; i++) {
-      if (!(special >> i & 1)) continue;
-      if (lanes[i] == absent) {
-        for (auto& limb : t) limb[i] = 0;
-        blank = true;
-        continue;
-      }
-      const Stored<E>& s = stored[lanes[i] & index_mask];
-      u64 any = 0;
-      for (int j = 0; j < E::words; j++) {
-        t[j][i] = s.x[j];
-        t[E::words + j][i] = s.y[j];
-        any |= s.y[j];
-      }
-      blank |= any == 0;
-    }
-    for (int j = 0; j < E::words; j++) {
-      row.x.limbs()[j] = _mm512_load_si512(t[j]);
-      row.y.limbs()[j] = _mm512_load_si512(t[E::words + j]);
-    }
-    return blank;
+  [[gnu::always_inline]] static bool load_row(Row<E>& row, const u64* places) {
+    const Word all = _mm512_loadu_si512(places);
+    const std::uint8_t* p[8];
+    for (int i = 0; i < 8; i++) p[i] = reinterpret_cast<const std::uint8_t*>(places[i] & ~place_flags);
+    E::load(row.x, row.y, p, _mm512_test_epi64_mask(all, word(place_negative)));
+    return _mm512_test_epi64_mask(all, word(place_may_be_blank)) != 0 && row.y.blank() != 0;
   }
 
-  /// As load_row where no lane is one of `points`.
-  [[gnu::noinline]] static bool load_stored(Row<E>& row, __m256i refs, const Stored<E>* stored) {
-    static constexpr Stored<E> nothing{};
-    alignas(32) std::uint32_t lanes[8];
-    _mm256_store_si256(reinterpret_cast<__m256i*>(lanes), refs);
-    const Stored<E>* p[8];
-    for (int i = 0; i < 8; i++) p[i] = lanes[i] == absent ? &nothing : stored + (lanes[i] & index_mask);
-    load_rows(row, p);
-    return row.y.blank() != 0;
-  }
-
-  static void store_set(const Set& set, Row<E>& row, Stored<E>* buckets, Stored<E>* partial) {
+  void store_set(const Set& set, const Row<E>& row) const {
     Stored<E> dropped;
     Stored<E>* p[8];
     for (int i = 0; i < 8; i++) {
       const std::uint32_t b = set.bucket[i];
-      p[i] = b == nobody ? &dropped : b & partial_bit ? partial + (b & ~partial_bit) : buckets + b;
+      p[i] = b == nobody ? &dropped : b & partial_bit ? target_.partial + (b & ~partial_bit) : target_.buckets + b;
     }
     store_rows(row, p);
   }

@@ -30,11 +30,11 @@ class Combiner8 {
     bool ragged = false;
     for (size_t r = 0; r < n; r++) ragged |= present[r] != 0xff;
     for (size_t stride = 1; stride < each; stride *= 2) {
-      pairs_.clear();
+      round_.clear();
       for (size_t s = 0; s < sums; s++)
         for (size_t i = s * each; i + stride < (s + 1) * each; i += 2 * stride)
-          pairs_.push_back({std::uint32_t(i), std::uint32_t(i + stride), ragged, 0, 0, 0, 0});
-      ragged |= adder_.add(points_.data(), pairs_, [](auto...) {});
+          round_.push({std::uint32_t(i), std::uint32_t(i + stride), std::uint32_t(i), ragged});
+      ragged |= round_.add(points_.data());
     }
     G1 total = G1::infinity();
     for (size_t s = sums; s-- > 0;) {
@@ -48,9 +48,8 @@ class Combiner8 {
  private:
   static constexpr size_t digits = 16, sums = digits + 1;
 
-  PairAdder<FqE8> adder_;
+  Round<FqE8> round_;
   std::vector<Row<FqE8>> points_;
-  std::vector<Pair> pairs_;
 
   /// Montgomery 2^260 read as 2^256 is 16 times too much.
   static G1Affine lane(const Row<FqE8>& row, int i) {

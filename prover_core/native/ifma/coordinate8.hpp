@@ -105,6 +105,16 @@ struct Prime8 {
     r.reduce_small();
     return {r};
   }
+  /// s + 2 p - 2 a + d, reduced below 2.33 p; s below 3 p, a below 2.33 p, d = a - b + 3 p for a b below 2.33 p.
+  [[gnu::always_inline]] static Prime8 minus_twice(const Prime8& s, const Prime8& a, const Prime8& d) {
+    constexpr Limbs p2 = Modulus52<P>::times(2);
+    V r;
+    for (int i = 0; i < 5; i++)
+      r.l[i] = _mm512_sub_epi64(_mm512_add_epi64(_mm512_add_epi64(s.c.l[i], d.c.l[i]), word(p2[i])),
+                                _mm512_add_epi64(a.c.l[i], a.c.l[i]));
+    r.reduce_small();
+    return {r};
+  }
   /// s + 3 p - a, reduced below 2.33 p.
   [[gnu::always_inline]] static Prime8 minus(const Prime8& s, const Prime8& a) {
     V r = V::template sub_raw<3>(s.c, a.c);
@@ -152,6 +162,14 @@ struct Prime8 {
     x.c.canonical().to_columns(r);
     fourfold(y).c.canonical().to_columns(r + 4);
     for (Word& limb : r) limb = _mm512_maskz_mov_epi64(__mmask8(~blank), limb);
+    transpose(r);
+    for (int i = 0; i < 8; i++) _mm512_storeu_si512(p[i], r[i]);
+  }
+  /// Lanes, carried and below 2^256, as `load` reads them.
+  [[gnu::always_inline]] static void pack(std::uint8_t* const p[8], const Prime8& x, const Prime8& y) {
+    Word r[8];
+    x.c.to_columns(r);
+    y.c.to_columns(r + 4);
     transpose(r);
     for (int i = 0; i < 8; i++) _mm512_storeu_si512(p[i], r[i]);
   }
@@ -217,6 +235,9 @@ struct Quadratic8 {
   [[gnu::always_inline]] static Quadratic8 minus_two(const Quadratic8& s, const Quadratic8& a, const Quadratic8& b) {
     return {Prime8<P>::minus_two({s.c0}, {a.c0}, {b.c0}).c, Prime8<P>::minus_two({s.c1}, {a.c1}, {b.c1}).c};
   }
+  [[gnu::always_inline]] static Quadratic8 minus_twice(const Quadratic8& s, const Quadratic8& a, const Quadratic8& d) {
+    return {Prime8<P>::minus_twice({s.c0}, {a.c0}, {d.c0}).c, Prime8<P>::minus_twice({s.c1}, {a.c1}, {d.c1}).c};
+  }
   [[gnu::always_inline]] static Quadratic8 minus(const Quadratic8& s, const Quadratic8& a) {
     return {Prime8<P>::minus({s.c0}, {a.c0}).c, Prime8<P>::minus({s.c1}, {a.c1}).c};
   }
@@ -271,6 +292,12 @@ struct Quadratic8 {
     const auto four = [](const V& a) { return Prime8<P>::fourfold({a}).c.canonical(); };
     store_pair(p, x.c0.canonical(), x.c1.canonical(), blank);
     store_pair(second, four(y.c0), four(y.c1), blank);
+  }
+  [[gnu::always_inline]] static void pack(std::uint8_t* const p[8], const Quadratic8& x, const Quadratic8& y) {
+    std::uint8_t* second[8];
+    for (int i = 0; i < 8; i++) second[i] = p[i] + 64;
+    Prime8<P>::pack(p, {x.c0}, {x.c1});
+    Prime8<P>::pack(second, {y.c0}, {y.c1});
   }
   Word* limbs() { return c0.l; }  // c0 and c1 are adjacent
   const Word* limbs() const { return c0.l; }

@@ -63,8 +63,7 @@ class FixedBase8 {
     }
     E::prepare(first[0], p, 0);
     E::load(row[0].x, row[0].y, p, 0);
-    PairAdder<E> adder;
-    std::vector<Pair> pairs;
+    Round<E> round;
     for (size_t known = 1; known < rows; known *= 2) {
       Row<E>& last = row[rows];  // the largest multiple known, in all lanes
       for (int j = 0; j < E::words; j++) {
@@ -72,12 +71,10 @@ class FixedBase8 {
         last.y.limbs()[j] = _mm512_permutexvar_epi64(word(7), row[known - 1].y.limbs()[j]);
       }
       for (size_t begin = 0; begin < known; begin += block_rows) {
-        pairs.clear();
-        for (size_t r = begin; r < std::min(known, begin + block_rows); r++) {
-          row[known + r] = row[r];
-          pairs.push_back({std::uint32_t(known + r), std::uint32_t(rows), 0, 0, 0, 0, 0});
-        }
-        adder.add(row, pairs, [] {});
+        round.clear();
+        for (size_t r = begin; r < std::min(known, begin + block_rows); r++)
+          round.push({std::uint32_t(r), std::uint32_t(rows), std::uint32_t(known + r), true});
+        round.add(row);
       }
     }
     for (size_t r = 0; r < rows; r++) store_rows(row[r], table + 8 * r);
@@ -89,8 +86,7 @@ class FixedBase8 {
     Scratch<Row<E>> rows;                  // sums, then what is added to them
     std::vector<std::uint32_t> chosen;     // [w][live scalar]: digit - 1 and sign, or absent
     std::vector<std::uint32_t> live;       // the scalars that are neither 0 nor 1 nor -1
-    PairAdder<E> adder;
-    std::vector<Pair> pairs;
+    Round<E> round;
   };
 
   void multiply_block(const unsigned char* scalars, size_t n, unsigned char* out, Desk& desk) const {
@@ -103,13 +99,17 @@ class FixedBase8 {
     std::vector<std::uint8_t> blank(rows);
     for (size_t r = 0; r < rows; r++) blank[r] = choose(sums[r], 0, &desk.chosen[8 * r]);
     for (unsigned w = 1; w < windows_.count; w++) {
-      desk.pairs.clear();
+      desk.round.clear();
       for (size_t r = 0; r < rows; r++) {
         const bool absent_lane = choose(sums[rows + r], w, &desk.chosen[w * block + 8 * r]);
-        desk.pairs.push_back({std::uint32_t(r), std::uint32_t(rows + r), std::uint8_t(blank[r] | absent_lane), 0, 0, 0, 0});
+        desk.round.push({std::uint32_t(r), std::uint32_t(rows + r), std::uint32_t(r), blank[r] || absent_lane});
+        desk.round.enter(sums);
       }
       size_t next = 0;
-      const bool cancelled = desk.adder.add(sums, desk.pairs, [&] { prefetch(w + 1, &desk.chosen[0], 8 * next++); });
+      const bool cancelled = desk.round.invert(sums);
+      desk.round.finish(sums, sums, [](size_t) {}, [&] {
+        if (w + 1 < windows_.count && next < 8 * rows) prefetch(w + 1, &desk.chosen[(w + 1) * block + next]), next += 2;
+      });
       for (size_t r = 0; r < rows; r++)
         if (blank[r] | cancelled) blank[r] = sums[r].y.blank() != 0;
     }
@@ -160,14 +160,12 @@ class FixedBase8 {
     return missing != 0;
   }
 
-  /// Asks for the eight entries of window w that scalars first .. first + 7 choose.
-  void prefetch(unsigned w, const std::uint32_t* chosen, size_t first) const {
-    if (w >= windows_.count) return;
-    for (size_t i = 0; i < 8; i++) {
-      const std::uint32_t c = chosen[w * block + first + i];
+  /// Asks for the two entries of window w that are chosen next.
+  [[gnu::always_inline]] void prefetch(unsigned w, const std::uint32_t* chosen) const {
+    for (size_t i = 0; i < 2; i++) {
+      const std::uint32_t c = chosen[i];
       const char* p = reinterpret_cast<const char*>(table_[w].get() + (c & absent ? 0 : c & index_mask));
       for (size_t k = 0; k < sizeof(Stored<E>); k += 64) _mm_prefetch(p + k, _MM_HINT_T1);
-      _mm_prefetch(p + sizeof(Stored<E>) - 1, _MM_HINT_T1);
     }
   }
 

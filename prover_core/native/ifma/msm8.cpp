@@ -335,7 +335,7 @@ class WideMsm final : public MsmEngine<F> {
     references.reserve(n + one_lists);
     for (size_t l = 0; l < one_lists; l++) {
       const std::uint32_t first = std::uint32_t(references.size());
-      if (!is_blank(ones_[l])) references.push_back(stored_bit | std::uint32_t(l));
+      if (!ones_[l].is_blank()) references.push_back(stored_bit | std::uint32_t(l));
       for (size_t i = n * l / one_lists; i < n * (l + 1) / one_lists; i++) references.push_back(std::uint32_t(i));
       if (references.size() > first) lists.push_back({std::uint32_t(l), first, std::uint32_t(references.size()) - first});
     }
@@ -395,18 +395,13 @@ class WideMsm final : public MsmEngine<F> {
     return buckets_[w].get();
   }
 
-  static bool is_blank(const Stored<E>& s) {
-    u64 any = 0;
-    for (u64 limb : s.y) any |= limb;
-    return any == 0;
-  }
-
   /// Back from the isomorphic curve: x as it lies, four times y (see coordinate8.hpp).
   static Affine<F> unscaled(const Stored<E>& s) {
-    if (is_blank(s)) return Affine<F>::infinity();
-    E x = E::zero(), y = E::zero();
-    for (int j = 0; j < E::words; j++) x.limbs()[j] = word(s.x[j]), y.limbs()[j] = word(s.y[j]);
-    return {x.lane(0), y.lane(0).twice().twice()};
+    if (s.is_blank()) return Affine<F>::infinity();
+    const Stored<E>* const same[8] = {&s, &s, &s, &s, &s, &s, &s, &s};
+    Row<E> row;
+    load_rows(row, same);
+    return {row.x.lane(0), row.y.lane(0).twice().twice()};
   }
 };
 

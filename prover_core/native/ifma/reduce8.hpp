@@ -37,7 +37,7 @@ class Reducer {
   static constexpr std::uint32_t lanes_wanted = 1024;
   static constexpr std::uint32_t longest = 16;
 
-  PairAdder<E> adder_;
+  Round<E> round_;
   BucketSummer<E> summer_;
 
   /// weight(i) is i + 1 (`from_one`) or i.
@@ -52,19 +52,18 @@ class Reducer {
     const Scratch<Row<E>> space(size_t(vectors) * 3);
     Row<E>* rows = space.get();
     for (std::uint32_t r = vectors; r < 3 * vectors; r++) rows[r] = {E::zero(), E::zero()};
-    std::vector<Pair> pairs;
     // Step t adds bucket len - 1 - t to the running sums and the sums before it to the accumulated ones (weights from 0), in
-    // one round: the adder works from the last pair to the first, so accumulated sums read running sums still unchanged.
+    // one round: it is finished from the last addition to the first, so accumulated sums read running sums still unchanged.
     for (std::uint32_t t = 0; t <= len; t++) {
-      pairs.clear();
+      round_.clear();
       if (t < len)
         for (std::uint32_t v = 0; v < vectors; v++) {
           load(rows[v], buckets, 8 * v, lanes, stretches, len, len - 1 - t);
-          pairs.push_back({vectors + v, v, 1, 0, 0, 0, 0});
+          round_.push({vectors + v, v, vectors + v, true});
         }
       if (t > 0 && (t < len || from_one))
-        for (std::uint32_t v = 0; v < vectors; v++) pairs.push_back({2 * vectors + v, vectors + v, 1, 0, 0, 0, 0});
-      adder_.add(rows, pairs, [] {});
+        for (std::uint32_t v = 0; v < vectors; v++) round_.push({2 * vectors + v, vectors + v, 2 * vectors + v, true});
+      round_.add(rows);
     }
     std::vector<Stored<E>> running(8 * vectors), accumulated(8 * vectors);
     for (std::uint32_t v = 0; v < vectors; v++) {

@@ -22,7 +22,7 @@ class BlockPool {
     unsigned char* data = nullptr;  // aligned to `granule`
     size_t bytes = 0;
   };
-  static constexpr size_t huge = size_t(1) << 21, granule = size_t(1) << 16, limit = size_t(48) << 20;
+  static constexpr size_t huge = size_t(1) << 21, granule = size_t(1) << 16, limit = size_t(64) << 20;
 
   static BlockPool& shared() {
     static BlockPool* pool = new BlockPool;  // never destroyed: threads may outlive static objects
