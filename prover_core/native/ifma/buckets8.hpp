@@ -31,12 +31,16 @@ struct alignas(64) Stored {
 
 template <class E>
 [[gnu::always_inline]] inline void load_rows(Row<E>& row, const Stored<E>* const p[8]) {
-  E::load(row.x, row.y, reinterpret_cast<const std::uint8_t* const*>(p), 0);
+  const std::uint8_t* bytes[8];
+  for (int i = 0; i < 8; i++) bytes[i] = reinterpret_cast<const std::uint8_t*>(p[i]);
+  E::load(row.x, row.y, bytes, 0);
 }
 
 template <class E>
 [[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* const p[8]) {
-  E::pack(reinterpret_cast<std::uint8_t* const*>(p), row.x, row.y);
+  std::uint8_t* bytes[8];
+  for (int i = 0; i < 8; i++) bytes[i] = reinterpret_cast<std::uint8_t*>(p[i]);
+  E::pack(bytes, row.x, row.y);
 }
 template <class E>
 [[gnu::always_inline]] inline void store_rows(const Row<E>& row, Stored<E>* first) {
@@ -96,8 +100,8 @@ class BucketSummer {
   static constexpr std::uint32_t longest = 64;
   /// Additions wanted a round: as many share an inversion, and all rows fit the second-level cache.
   static constexpr std::uint32_t wanted = E::words > 5 ? 96 : 192;
-  /// Rows of one round at most: three for an addition where sets have three, and the set that passes what is wanted.
-  static constexpr std::uint32_t capacity = 3 * wanted + 2 * longest;
+  /// Rows of one round at most: two for an addition, and the set that passes what is wanted.
+  static constexpr std::uint32_t capacity = 2 * (wanted + longest);
   static constexpr std::uint32_t nobody = ~0u, absent = ~0u;
   static constexpr Stored<E> nothing{};
   /// Rows that are asked for into the first-level cache before they are loaded.

@@ -74,7 +74,7 @@ class WideMsm final : public MsmEngine<F> {
   // The reduction is two affine additions a bucket, each somewhat dearer than one of the many into a bucket.
   static constexpr double bucket_cost = 2.6;
   static constexpr unsigned max_bits = 16;  // so that a digit fits 16 signed bits
-  static constexpr size_t piece = 4096;
+  static constexpr size_t piece = 2048;
   static constexpr size_t small = size_t(1) << 16;
   // Scalars that are summed window by window if they come together. With more the points of one window's lists lie too far
   // apart: 2^20 at once measured 5 to 10 % slower than in blocks.
@@ -88,7 +88,7 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr size_t fewest = 1024;     // scalars that windows are chosen for
   static constexpr double worthwhile = 1.2;  // what a settled sum's windows may cost against those chosen afresh
 
-  /// What one thread needs to fill buckets; kept from window to window.
+  /// What one thread needs to fill and reduce buckets; kept from window to window.
   struct Desk {
     Desk(size_t points, size_t buckets) : packed(points), sorted(points + buckets) {}
     BucketSummer<E> summer;
@@ -115,7 +115,7 @@ class WideMsm final : public MsmEngine<F> {
   std::vector<std::unique_ptr<Desk>> desks_;
 
   /// Mapped bases that are looked at before their pages are given back.
-  size_t stripe() const { return piece * std::max<size_t>(4, threads_); }
+  size_t stripe() const { return piece * threads_; }
 
   static Stored<E> blank() { return Stored<E>{}; }
 
@@ -211,7 +211,7 @@ class WideMsm final : public MsmEngine<F> {
   }
 
   void prepare(const std::uint32_t* references, size_t n, std::uint8_t* points) const {
-    parallel_ranges((n + 7) / 8, 512, threads_, [&](size_t begin, size_t end) {
+    parallel_ranges((n + 7) / 8, piece / 8, threads_, [&](size_t begin, size_t end) {
       for (size_t i = 8 * begin; i < 8 * end; i += 8) {
         const std::uint8_t* p[8];
         unsigned negative = 0;
@@ -256,19 +256,25 @@ class WideMsm final : public MsmEngine<F> {
     parallel_for(fills + extra, threads, [&](size_t i) {
       if (i < extra) return sum_ones();
       i -= extra;
-      std::unique_ptr<Desk> desk = take_desk();
-      fill(points, first + i / slices_, i % slices_, *desk);
-      std::lock_guard lock(this->mutex_);
-      desks_.push_back(std::move(desk));
+      at_desk([&](Desk& desk) { fill(points, first + i / slices_, i % slices_, desk); });
     });
   }
 
-  std::unique_ptr<Desk> take_desk() {
+  /// Desks are for what is pending when the first is used: to be cleared before more is.
+  template <class Use>
+  void at_desk(const Use& use) {
+    std::unique_ptr<Desk> desk;
+    {
+      std::lock_guard lock(this->mutex_);
+      if (!desks_.empty()) {
+        desk = std::move(desks_.back());
+        desks_.pop_back();
+      }
+    }
+    if (!desk) desk = std::make_unique<Desk>(pending_, windows_.buckets());
+    use(*desk);
     std::lock_guard lock(this->mutex_);
-    if (desks_.empty()) return std::make_unique<Desk>(pending_, windows_.buckets());
-    auto desk = std::move(desks_.back());
-    desks_.pop_back();
-    return desk;
+    desks_.push_back(std::move(desk));
   }
 
   std::pair<size_t, size_t> slice(size_t s) const {
@@ -348,13 +354,16 @@ class WideMsm final : public MsmEngine<F> {
     if (!buckets_[0].get()) return;  // all windows are opened by the first flush
     std::vector<Xyzz<F>> sums(windows_.count * slices_, Xyzz<F>::infinity());
     reduce_windows(sums, 0, windows_.count);
+    desks_.clear();
     rest_.add(weighted(sums));
     buckets_.clear();
   }
 
   void reduce_windows(std::vector<Xyzz<F>>& sums, size_t first, size_t last) {
     const size_t begin = first * slices_, n = (last - first) * slices_, tasks = std::min<size_t>(threads_, n);
-    parallel_for(tasks, threads_, [&](size_t i) { reduce(sums, begin + n * i / tasks, begin + n * (i + 1) / tasks); });
+    parallel_for(tasks, threads_, [&](size_t i) {
+      at_desk([&](Desk& desk) { reduce(sums, begin + n * i / tasks, begin + n * (i + 1) / tasks, desk.summer); });
+    });
   }
 
   /// Sum of 2^(bits w) times the slices' sums of window w.
@@ -368,10 +377,10 @@ class WideMsm final : public MsmEngine<F> {
   }
 
   /// sums[i], begin <= i < end: over slice i % slices_ of window i / slices_, of (b + 1) bucket[b].
-  void reduce(std::vector<Xyzz<F>>& sums, size_t begin, size_t end) {
+  void reduce(std::vector<Xyzz<F>>& sums, size_t begin, size_t end, BucketSummer<E>& summer) {
     std::vector<const Stored<E>*> buckets;
     for (size_t i = begin; i < end; i++) buckets.push_back(buckets_[i / slices_].get() + slice(i % slices_).first);
-    const auto windows = Reducer<E>().reduce(buckets, std::uint32_t(windows_.buckets() / slices_));
+    const auto windows = Reducer<E>(summer).reduce(buckets, std::uint32_t(windows_.buckets() / slices_));
     for (size_t i = begin; i < end; i++) {
       const auto& window = windows[i - begin];
       for (const auto& part : window.parts) {

@@ -14,6 +14,9 @@ namespace hp::ifma {
 template <class E>
 class Reducer {
  public:
+  /// Borrows what it needs of memory for plain sums.
+  explicit Reducer(BucketSummer<E>& summer) : summer_(summer) {}
+
   /// A window's sum is the sum of its parts, each times 2^shift.
   struct Part {
     Stored<E> point;
@@ -38,7 +41,7 @@ class Reducer {
   static constexpr std::uint32_t longest = 16;
 
   Round<E> round_;
-  BucketSummer<E> summer_;
+  BucketSummer<E>& summer_;
 
   /// weight(i) is i + 1 (`from_one`) or i.
   void reduce(const std::vector<const Stored<E>*>& buckets, std::uint32_t n, bool from_one, unsigned shift,

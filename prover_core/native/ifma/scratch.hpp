@@ -23,6 +23,8 @@ class BlockPool {
     size_t bytes = 0;
   };
   static constexpr size_t huge = size_t(1) << 21, granule = size_t(1) << 16, limit = size_t(64) << 20;
+  /// So much at the beginning comes in small pages: what a small proof takes is not rounded up to huge ones.
+  static constexpr size_t modest = size_t(8) << 20;
 
   static BlockPool& shared() {
     static BlockPool* pool = new BlockPool;  // never destroyed: threads may outlive static objects
@@ -87,7 +89,7 @@ class BlockPool {
       void* p = mmap(nullptr, size + huge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (p == MAP_FAILED) continue;
       const std::uintptr_t at = (reinterpret_cast<std::uintptr_t>(p) + huge - 1) / huge * huge;
-      madvise(reinterpret_cast<void*>(at), size, MADV_HUGEPAGE);
+      if (size > modest) madvise(reinterpret_cast<void*>(at + modest), size - modest, MADV_HUGEPAGE);
       return free_.emplace(at, Region{size, 0}).first;
     }
     throw std::bad_alloc();
