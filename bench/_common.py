@@ -90,7 +90,7 @@ def report(name: str, device: str, figures: Sequence[Figure], to: Path | None) -
             f"{f.other_milliseconds:,.1f}",
             f"{f.ratio:.2f}",
         )
-    Console().print(table)
+    Console(width=max(Console().width, 100)).print(table)  # whole, also where it is piped to a file
     text = json.dumps({"benchmark": name, "device": device, "figures": [asdict(f) for f in figures]}, indent=2)
     if to:
         to.write_text(text + "\n")
