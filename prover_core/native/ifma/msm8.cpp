@@ -1,6 +1,7 @@
 // The streaming MSM on AVX-512 IFMA, behind the interface of msm_engine.hpp.
 #include <bit>
 
+#include "ifma/digits8.hpp"
 #include "ifma/engine.hpp"
 #include "ifma/reduce8.hpp"
 #include "ifma/scratch.hpp"
@@ -73,7 +74,7 @@ class WideMsm final : public MsmEngine<F> {
  private:
   // The reduction is two affine additions a bucket, each somewhat dearer than one of the many into a bucket.
   static constexpr double bucket_cost = 2.6;
-  static constexpr unsigned max_bits = 16;  // so that a digit fits 16 signed bits
+  static constexpr unsigned max_bits = DigitSorter::max_bits;
   static constexpr size_t piece = 2048;
   static constexpr size_t small = size_t(1) << 16;
   // Scalars that are summed window by window if they come together. With more the points of one window's lists lie too far
@@ -81,19 +82,15 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr size_t at_once = size_t(1) << 19;
   static constexpr unsigned side_by_side = 3;         // windows a thread that are open together then
   static constexpr size_t one_lists = 8;
-  static constexpr unsigned place_bits = 20;  // of an index into what is pending
-  static constexpr size_t longest_block = size_t(1) << place_bits;
-  static constexpr std::uint32_t place_mask = longest_block - 1, part_size = 512;
-  static constexpr std::uint32_t most_parts = (1u << (max_bits - 1)) / part_size;
+  static constexpr size_t longest_block = size_t(1) << DigitSorter::place_bits;
   static constexpr size_t fewest = 1024;     // scalars that windows are chosen for
   static constexpr double worthwhile = 1.2;  // what a settled sum's windows may cost against those chosen afresh
 
   /// What one thread needs to fill and reduce buckets; kept from window to window.
   struct Desk {
-    Desk(size_t points, size_t buckets) : packed(points), sorted(points + buckets) {}
+    Desk(size_t points, size_t buckets) : sorter(points, buckets) {}
     BucketSummer<E> summer;
-    Scratch<std::uint32_t> packed, sorted;
-    std::vector<List> lists;
+    DigitSorter sorter;
   };
 
   const unsigned char* bases_;
@@ -284,51 +281,9 @@ class WideMsm final : public MsmEngine<F> {
   /// Adds the pending points whose digit of window w falls into slice s to their buckets.
   void fill(const std::uint8_t* points, size_t w, size_t s, Desk& desk) {
     const auto [low, high] = slice(s);
-    const std::uint32_t first = std::uint32_t(low) + 1, width = std::uint32_t(high - low);
     Stored<E>* buckets = open(w) + low;
-    std::uint8_t* used = used_[w].data() + low;
-    // Sorted by bucket in two steps, so that counters and the places written to stay in the first-level cache: by the upper
-    // bits, with references packed next to the lower bits, and part by part by those.
-    const std::int16_t* digits = digits_.get() + w * stride_;
-    const std::uint32_t parts = (width + part_size - 1) / part_size, nowhere = parts * part_size;
-    const auto bucket = [=](int digit) {
-      const std::uint32_t b = std::uint32_t(std::abs(digit)) - first;
-      return b < width ? b : nowhere;  // digit 0 and other slices' buckets: a last part, dropped
-    };
-    std::uint32_t at[most_parts + 1] = {}, end[most_parts + 1];
-    for (size_t i = 0; i < pending_; i++) at[bucket(digits[i]) / part_size]++;
-    for (std::uint32_t p = 0, sum = 0; p <= parts; p++) {
-      sum += at[p];
-      end[p] = sum;
-      at[p] = sum - at[p];
-    }
-    std::uint32_t* packed = desk.packed.get();
-    for (size_t i = 0; i < pending_; i++) {
-      const int d = digits[i];
-      const std::uint32_t b = bucket(d);
-      packed[at[b / part_size]++] = std::uint32_t(i) | (b % part_size) << place_bits | (std::uint32_t(d) & negative_bit);
-    }
-    std::uint32_t* sorted = desk.sorted.get();
-    desk.lists.clear();
-    std::uint32_t total = 0;
-    for (std::uint32_t p = 0; p < parts; p++) {
-      std::uint32_t position[part_size] = {};
-      const std::uint32_t *begin = packed + (p ? end[p - 1] : 0), *const stop = packed + end[p];
-      for (const std::uint32_t* e = begin; e < stop; e++) position[*e >> place_bits & (part_size - 1)]++;
-      for (std::uint32_t k = 0; k < std::min(part_size, width - p * part_size); k++) {
-        const std::uint32_t n = position[k], b = p * part_size + k;
-        position[k] = total;
-        if (n == 0) continue;
-        const std::uint32_t stored = used[b];
-        used[b] = 1;
-        desk.lists.push_back({b, total, n + stored});
-        if (stored) sorted[position[k]++] = stored_bit | b;
-        total += n + stored;
-      }
-      for (const std::uint32_t* e = begin; e < stop; e++)
-        sorted[position[*e >> place_bits & (part_size - 1)]++] = *e & (negative_bit | place_mask);
-    }
-    desk.summer.sum(points, sorted, desk.lists, buckets, buckets);
+    desk.sorter.sort(digits_.get() + w * stride_, pending_, low, high, used_[w].data() + low);
+    desk.summer.sum(points, desk.sorter.references(), desk.sorter.lists(), buckets, buckets);
   }
 
   /// Adds the bases of scalars 1 and -1 that wait to their lists.
