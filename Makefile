@@ -100,6 +100,7 @@ SANITIZE := .cache/sanitize
 sanitize: $(STAMPS)/venv
 	@$(STEP) "engine with ASan and UBSan" sh -c '$(BIN)/cmake -S tests/native -B $(SANITIZE) -G Ninja \
 	  -DCMAKE_MAKE_PROGRAM="$(CURDIR)/$(BIN)/ninja" && $(BIN)/ninja -C $(SANITIZE) -j $(JOBS)'
+	@test ! -x $(SANITIZE)/buckets || $(SANITIZE)/buckets
 	@$(SANITIZE)/sanitize 1 >$(SANITIZE)/results && $(SANITIZE)/sanitize 3 >>$(SANITIZE)/results && \
 	  HYBRID_PROVER_ISA=portable $(SANITIZE)/sanitize 2 >>$(SANITIZE)/results; status=$$?; cat $(SANITIZE)/results; \
 	  test $$status = 0 && test "$$(grep ^digest $(SANITIZE)/results | sort -u | wc -l)" = 1

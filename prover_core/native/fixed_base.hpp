@@ -99,7 +99,7 @@ template <class F>
 void fixed_base(const Affine<F>& base, const unsigned char* scalars, size_t n, unsigned char* out, unsigned threads, Isa isa) {
 #if defined(HP_IFMA)
   constexpr size_t fewest = 256;  // below, rows are too few to share an inversion
-  if (isa == Isa::best && n >= fewest && cpu::has_ifma) return ifma::fixed_base<F>(base, scalars, n, out, threads);
+  if (isa == Isa::best && n >= fewest && cpu::has_ifma && !base.is_infinity()) return ifma::fixed_base<F>(base, scalars, n, out, threads);
 #endif
   (void)isa;
   FixedBase<F>(base, n, threads).multiply(scalars, n, out);

@@ -72,7 +72,7 @@ class Round {
       cancelled |= a.cancelled != 0;
       multiply(denominator(l, r, a), i);
     }
-    inverted(chain_);
+    inverted(chain_);  // 0 again only for what is no point of odd order: y = 0
     return cancelled;
   }
 

@@ -32,6 +32,7 @@ class WideMsm final : public MsmEngine<F> {
     const bool whole = !begun_ && n == n_ && n <= at_once;
     if (whole) block_ = std::max(block_, n);
     begun_ = true;
+    this->finished_ = true;  // until this is done: what throws halfway leaves no sum
     for (size_t done = 0; done < n;) {
       if (pending_ == block_) flush();
       const size_t size = std::min({n - done, block_ - pending_, mapped_ ? stripe() : n});
@@ -40,6 +41,7 @@ class WideMsm final : public MsmEngine<F> {
       done += size;
       if (pending_ == block_ && !whole) flush();
     }
+    this->finished_ = false;
   }
 
   void bases_are_mapped() override { mapped_ = true; }
@@ -52,10 +54,13 @@ class WideMsm final : public MsmEngine<F> {
   void settle(size_t missing) override {
     this->check_open(0, 0, n_);
     missing = std::min(missing, n_);
+    this->finished_ = true;
     flush();
-    if (cost(windows_, missing) <= worthwhile * cost(windows_for(missing), missing)) return;
-    reduce_all();
-    shape(missing);
+    if (cost(windows_, missing) > worthwhile * cost(windows_for(missing), missing)) {
+      reduce_all();
+      shape(missing);
+    }
+    this->finished_ = false;
   }
 
   Affine<F> finish() override {
@@ -352,9 +357,9 @@ class WideMsm final : public MsmEngine<F> {
   Stored<E>* open(size_t w) {
     std::lock_guard lock(this->mutex_);
     if (!buckets_[w].get()) {
+      used_[w].resize(windows_.buckets());
       buckets_[w] = Scratch<Stored<E>>(windows_.buckets());
       std::memset(static_cast<void*>(buckets_[w].get()), 0, windows_.buckets() * sizeof(Stored<E>));
-      used_[w].resize(windows_.buckets());
     }
     return buckets_[w].get();
   }

@@ -1,8 +1,10 @@
 // Large temporary memory.
 #pragma once
+#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
@@ -15,7 +17,7 @@ namespace hp::ifma {
 
 /// Mapped memory for reuse: a fresh page costs a fault and its clearing. Blocks are taken first fit from the lowest address on, so
 /// that pages already touched serve again, whatever the sizes; neighbours that come back are joined. Holds at most `limit`
-/// touched bytes that nobody uses, but any number while someone holds it.
+/// touched bytes that nobody uses (and less than a huge page more for each gap), but any number while someone holds it.
 class BlockPool {
  public:
   struct Block {
@@ -26,9 +28,18 @@ class BlockPool {
   /// So much at the beginning comes in small pages: what a small proof takes is not rounded up to huge ones.
   static constexpr size_t modest = size_t(8) << 20;
 
+  /// Never destroyed: threads may outlive static objects. A forked child gets a new one, since another thread may have had the
+  /// parent's mutex.
   static BlockPool& shared() {
-    static BlockPool* pool = new BlockPool;  // never destroyed: threads may outlive static objects
-    return *pool;
+    static std::atomic<BlockPool*> pool{nullptr};
+    BlockPool* p = pool.load(std::memory_order_acquire);
+    if (p) return *p;
+    static const int registered = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
+    (void)registered;
+    auto fresh = new BlockPool;
+    if (pool.compare_exchange_strong(p, fresh)) return *fresh;
+    delete fresh;
+    return *p;
   }
 
   /// At least `bytes`. std::bad_alloc.
@@ -38,18 +49,27 @@ class BlockPool {
     auto it = std::find_if(free_.begin(), free_.end(), [&](const auto& f) { return f.second.bytes >= bytes; });
     if (it == free_.end()) it = map(bytes);
     const auto [at, region] = *it;
-    free_.erase(it);
+    auto rest = free_.extract(it);  // its node serves for what is left: nothing here throws
     const size_t touched = std::min(region.touched, bytes);
     idle_ -= touched;
-    if (region.bytes > bytes) free_.emplace(at + bytes, Region{region.bytes - bytes, region.touched - touched});
+    if (region.bytes > bytes) {
+      rest.key() = at + bytes;
+      rest.mapped() = {region.bytes - bytes, region.touched - touched};
+      free_.insert(std::move(rest));
+    }
     return {reinterpret_cast<unsigned char*>(at), bytes};
   }
 
-  void give(const Block& block) {
+  void give(const Block& block) noexcept {
     std::lock_guard lock(mutex_);
-    put(reinterpret_cast<std::uintptr_t>(block.data), {block.bytes, block.bytes});
+    try {
+      put(reinterpret_cast<std::uintptr_t>(block.data), {block.bytes, block.bytes});
+    } catch (const std::bad_alloc&) {  // no memory to remember it
+      munmap(block.data, block.bytes);
+      return;
+    }
     idle_ += block.bytes;
-    if (holds_ == 0 && idle_ > limit) trim();
+    if (holds_ == 0) trim();
   }
 
   /// While one lives nothing is given back to the system.
@@ -62,7 +82,7 @@ class BlockPool {
     ~Hold() {
       BlockPool& pool = shared();
       std::lock_guard lock(pool.mutex_);
-      if (--pool.holds_ == 0 && pool.idle_ > limit) pool.trim();
+      if (pool.holds_ > 0 && --pool.holds_ == 0) pool.trim();
     }
     Hold(const Hold&) = delete;
     Hold& operator=(const Hold&) = delete;
@@ -90,17 +110,25 @@ class BlockPool {
       if (p == MAP_FAILED) continue;
       const std::uintptr_t at = (reinterpret_cast<std::uintptr_t>(p) + huge - 1) / huge * huge;
       if (size > modest) madvise(reinterpret_cast<void*>(at + modest), size - modest, MADV_HUGEPAGE);
-      return free_.emplace(at, Region{size, 0}).first;
+      try {
+        return free_.emplace(at, Region{size, 0}).first;
+      } catch (...) {
+        munmap(p, size + huge);
+        throw;
+      }
     }
     throw std::bad_alloc();
   }
 
-  /// Adds a region, joined with its neighbours.
+  /// Adds a region, joined with its neighbours. std::bad_alloc, with nothing changed, only where it has none.
   void put(std::uintptr_t at, Region region) {
     auto next = free_.lower_bound(at);
+    Regions::node_type node;
     if (next != free_.end() && at + region.bytes == next->first) {
       region = {region.bytes + next->second.bytes, region.bytes + next->second.touched};
-      next = free_.erase(next);
+      const auto after = std::next(next);
+      node = free_.extract(next);
+      next = after;
     }
     if (next != free_.begin()) {
       const auto previous = std::prev(next);
@@ -112,25 +140,36 @@ class BlockPool {
         return;
       }
     }
-    free_.emplace(at, region);
+    if (!node) {
+      free_.emplace(at, region);
+      return;
+    }
+    node.key() = at;
+    node.mapped() = region;
+    free_.insert(std::move(node));
   }
 
-  /// Gives the huge pages back that lie wholly in free regions.
+  /// Gives back huge pages that lie wholly in free regions, the highest first, until no more than `limit` is touched.
   void trim() {
-    idle_ = 0;
-    for (auto& [at, region] : free_) {
-      const std::uintptr_t first = (at + huge - 1) / huge * huge;
+    for (auto it = free_.rbegin(); it != free_.rend() && idle_ > limit; ++it) {
+      const std::uintptr_t at = it->first;
+      Region& region = it->second;
       const std::uintptr_t end = std::min((at + region.touched + huge - 1) / huge * huge, (at + region.bytes) / huge * huge);
-      if (end <= first) {
-        idle_ += region.touched;
-        continue;
-      }
+      const std::uintptr_t kept = (end - std::min(end, idle_ - limit)) / huge * huge;
+      const std::uintptr_t first = std::max((at + huge - 1) / huge * huge, kept);
+      if (end <= first) continue;
       madvise(reinterpret_cast<void*>(first), end - first, MADV_DONTNEED);
+      idle_ -= region.touched - (first - at);
       region.touched = first - at;
-      idle_ += region.touched;
     }
   }
 };
+
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool pooled = false;  // so that a sanitizer knows where each block ends
+#else
+inline constexpr bool pooled = true;
+#endif
 
 /// Uninitialised memory for n elements; from 256 KiB on out of the pool, in huge pages where the system grants them, so that
 /// random access needs few page walks.
@@ -140,7 +179,7 @@ class Scratch {
   Scratch() = default;
   explicit Scratch(size_t n) {
     const size_t bytes = n * sizeof(T);
-    if (bytes >= 4 * BlockPool::granule) {
+    if (pooled && bytes >= 4 * BlockPool::granule) {
       block_ = BlockPool::shared().take(bytes);
       data_ = reinterpret_cast<T*>(block_.data);
       return;
