@@ -298,9 +298,11 @@ class ChunkLogs:
                 settling, self._settling = self._settling, []
                 if not group and not settling:
                     return
-            self._write_group(group)
-            for done in settling:
-                done.set()
+            try:
+                self._write_group(group)
+            finally:  # whatever befalls this thread, nobody waits for it for ever
+                for done in settling:
+                    done.set()
 
     def _write_group(self, group: dict[SegmentKey, _Pending]) -> None:
         """Writes all files, then syncs them: the first sync carries most of what the others would have to."""

@@ -134,11 +134,20 @@ class CloudServer:
         if self._server is None:
             return
         server, self._server = self._server, None
-        await self._health.enter_graceful_shutdown()
-        await self.aggregator.drain()
-        await server.stop(grace=1.0)
+        try:
+            await self._health.enter_graceful_shutdown()
+            await self.aggregator.drain()
+        finally:  # a started gRPC server that nobody stops keeps its process from ending
+            await server.stop(grace=1.0)
         await self.aggregator.stop()
         log.info("stopped")
+
+    async def __aenter__(self) -> CloudServer:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
 
     async def failed(self) -> None:
         """Returns never; raises what made the store unwritable."""

@@ -57,9 +57,7 @@ async def check(channel: grpc.aio.Channel, job: bytes, sample: Sample, start: in
 
 
 async def test_jobs_go_on_while_the_database_is_killed(config, sample, backend, postgres: Postgres) -> None:
-    server = CloudServer(config)
-    await server.start()
-    async with channel_to(server) as channel:
+    async with CloudServer(config) as server, channel_to(server) as channel:
         await register(channel, sample)
         edge = Edge(channel)
         await edge.hello()
@@ -81,13 +79,9 @@ async def test_jobs_go_on_while_the_database_is_killed(config, sample, backend, 
         assert kills >= 2
         for start, job in enumerate(await jobs[0]):
             await check(channel, job, sample, start, backend)
-    await server.stop()
-    again = CloudServer(config)
-    await again.start()
-    async with channel_to(again) as channel:
+    async with CloudServer(config) as again, channel_to(again) as channel:
         listed = await job_pb2_grpc.JobQueryServiceStub(channel).ListJobs(job_pb2.ListJobsRequest())
         assert [j.state for j in listed.jobs] == [job_pb2.JOB_STATE_DONE] * 12
-    await again.stop()
 
 
 async def test_a_database_that_stays_away_ends_the_cloud_and_nothing_is_told(config, sample, postgres) -> None:
@@ -116,12 +110,10 @@ async def test_a_database_that_stays_away_ends_the_cloud_and_nothing_is_told(con
 
 
 async def test_two_clouds_do_not_share_a_database(config, tmp_path) -> None:
-    first = CloudServer(config)
-    await first.start()
     second = CloudServer(replace(config, data_dir=tmp_path / "other", database_outage_seconds=0.2))
-    with pytest.raises(StoreInUseError, match="another cloud"):
-        await second.start()
-    await first.stop()
+    async with CloudServer(config):
+        with pytest.raises(StoreInUseError, match="another cloud"):
+            await second.start()
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +137,7 @@ async def test_a_cloud_whose_disk_was_lost_proves_from_database_and_bucket(
     config, sample, backend, s3: S3, line: Line
 ) -> None:
     config = replace(config, artifacts="s3://keys/cloud")
-    server = CloudServer(config)
-    await server.start()
-    async with channel_to(server) as channel:
+    async with CloudServer(config) as server, channel_to(server) as channel:
         line.budget = 0
         with pytest.raises(grpc.aio.AioRpcError) as e:
             await put(channel, sample.zkey)
@@ -158,13 +148,10 @@ async def test_a_cloud_whose_disk_was_lost_proves_from_database_and_bucket(
         edge = Edge(channel)
         await edge.hello()
         first = await prove(edge, sample, 1)
-    await server.stop()
     assert len(s3.keys("keys")) == 3
 
     shutil.rmtree(config.data_dir)
-    server = CloudServer(config)
-    await server.start()
-    async with channel_to(server) as channel:
+    async with CloudServer(config) as server, channel_to(server) as channel:
         stub = circuit_pb2_grpc.CircuitServiceStub(channel)
         digests = [sample.digest, hashlib.sha256(sample.r1cs).digest(), b"x" * 32]
         answer = await stub.StatArtifacts(circuit_pb2.StatArtifactsRequest(digests=digests))
@@ -179,4 +166,3 @@ async def test_a_cloud_whose_disk_was_lost_proves_from_database_and_bucket(
         assert not proving.done()
         line.budget = None
         await check(channel, await proving, sample, 2, backend)
-    await server.stop()

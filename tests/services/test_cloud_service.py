@@ -146,9 +146,7 @@ async def test_a_newer_connection_ends_the_older(channel) -> None:
 async def test_a_restarted_cloud_continues_at_the_acked_chunk(config, sample, backend) -> None:
     session, job = os.urandom(16), os.urandom(32)
     wires = sample.wires(11)
-    server = CloudServer(config)
-    await server.start()
-    async with grpc.aio.insecure_channel(server.target) as channel:
+    async with CloudServer(config) as server, grpc.aio.insecure_channel(server.target) as channel:
         await register(channel, sample)
         edge = await connected(channel, session)
         await edge.open(job, [sample.digest] * 2, LINK)
@@ -164,9 +162,7 @@ async def test_a_restarted_cloud_continues_at_the_acked_chunk(config, sample, ba
     with log.open("ab") as torn:
         torn.write(log.read_bytes()[:100])
 
-    server = CloudServer(config)
-    await server.start()
-    async with grpc.aio.insecure_channel(server.target) as channel:
+    async with CloudServer(config) as server, grpc.aio.insecure_channel(server.target) as channel:
         edge = await connected(channel, session)
         opened = await edge.open(job, [sample.digest] * 2, LINK)
         assert [(p.next_sequence > 0, p.complete) for p in opened.positions] == [(True, True), (True, False)]
@@ -175,7 +171,6 @@ async def test_a_restarted_cloud_continues_at_the_acked_chunk(config, sample, ba
         assert (await edge.ended(job)).HasField("done")
         result = await job_pb2_grpc.JobQueryServiceStub(channel).GetResult(job_pb2.GetResultRequest(job_id=job))
         assert is_valid(sample, result.proofs[1], backend)[1] == wires[1]
-    await server.stop()
     assert not log.exists()
 
 
@@ -229,9 +224,8 @@ async def test_two_clouds_do_not_share_a_folder(server, config) -> None:
 
 
 async def test_an_edge_with_little_credit_never_starves(config, sample) -> None:
-    server = CloudServer(replace(config, max_chunk_bytes=600, session_credit_bytes=600))
-    await server.start()
-    async with grpc.aio.insecure_channel(server.target) as channel:
+    config = replace(config, max_chunk_bytes=600, session_credit_bytes=600)
+    async with CloudServer(config) as server, grpc.aio.insecure_channel(server.target) as channel:
         await register(channel, sample)
         edge = Edge(channel)
         credit = (await edge.hello()).credit_bytes
@@ -251,7 +245,6 @@ async def test_an_edge_with_little_credit_never_starves(config, sample) -> None:
             assert (await edge.ended(job)).HasField("done")
             credit += sum(r.credit.bytes for r in edge.heard[mark:])
             assert credit <= 600
-    await server.stop()
 
 
 async def test_an_altered_chunk_is_data_loss_and_not_proved(channel, sample) -> None:
@@ -421,9 +414,7 @@ async def test_health_reflection_and_the_database_mode(channel, config) -> None:
 
 
 async def test_draining_tells_edges_and_finishes_what_is_complete(config, sample) -> None:
-    server = CloudServer(config)
-    await server.start()
-    async with grpc.aio.insecure_channel(server.target) as channel:
+    async with CloudServer(config) as server, grpc.aio.insecure_channel(server.target) as channel:
         await register(channel, sample)
         edge, job = await connected(channel), os.urandom(32)
         await edge.open(job, [sample.digest])
