@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from _common import Figure, arguments, figure, report, scalars
+from _common import Figure, arguments, figure, in_turn, report, scalars
 from batch_verify import check, true_proofs
 
 from prover_core.groth16.setup import G1, G2
@@ -84,15 +84,13 @@ def batch(rounds: int) -> Figure:
     backend = CpuBackend(1)
     key, items = true_proofs(BATCH, backend)
 
-    def seconds(n: int) -> float:
-        start = time.perf_counter()
+    def verify(n: int) -> None:
         for first in range(0, BATCH, n):
             check(key, items[first : first + n], [], backend)
-        return time.perf_counter() - start
 
-    mine = [seconds(BATCH) for _ in range(rounds + 1)][1:]
+    mine, alone = in_turn([lambda: verify(BATCH), lambda: verify(1)], rounds, time.perf_counter)
     print(f"verify_batch: {BATCH / sorted(mine)[len(mine) // 2]:,.0f} proofs a second", file=sys.stderr)
-    return figure("verify_batch", f"{BATCH:,}", mine, "one by one", [seconds(1)] * rounds)
+    return figure("verify_batch", f"{BATCH:,}", mine, "one by one", alone)
 
 
 def main() -> None:

@@ -134,12 +134,11 @@ class CloudServer:
         if self._server is None:
             return
         server, self._server = self._server, None
-        try:
+        async with contextlib.AsyncExitStack() as ending:  # each, from the last, whatever becomes of those before it
+            ending.push_async_callback(self.aggregator.stop)
+            ending.push_async_callback(server.stop, grace=1.0)  # one left running keeps its process from ending
             await self._health.enter_graceful_shutdown()
             await self.aggregator.drain()
-        finally:  # a started gRPC server that nobody stops keeps its process from ending
-            await server.stop(grace=1.0)
-        await self.aggregator.stop()
         log.info("stopped")
 
     async def __aenter__(self) -> CloudServer:
@@ -157,20 +156,16 @@ class CloudServer:
 
 async def serve(config: CloudConfig) -> None:
     """Runs a cloud until SIGTERM or SIGINT, then drains it; a second signal ends the grace at once."""
-    server = CloudServer(config)
-    await server.start()
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
+    async with CloudServer(config) as server:
+        loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-    waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(server.failed())}
-    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(NotImplementedError):
+        waiting = {asyncio.create_task(stop.wait()), asyncio.create_task(server.failed())}
+        done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        for number in (signal.SIGTERM, signal.SIGINT):
             loop.remove_signal_handler(number)
-    await server.stop()
     for task in done:
         task.result()

@@ -52,8 +52,8 @@ class G1Accumulator:
     def add(self, start: int, scalars: FrVector) -> None:
         """Adds sum of scalars[i] * bases[start + i]; about 20 additions a full-size scalar, one a small one.
 
-        `InvalidInputError` if the range leaves the bases (nothing is added) or a scalar is not below r (the sum is
-        spoiled).
+        `InvalidInputError` if the range leaves the bases (nothing is added) or a scalar is not below r. The latter,
+        and whatever else fails halfway, closes the accumulator.
         """
         if start < 0:
             raise InvalidInputError("the range leaves the bases", field="start")

@@ -31,10 +31,12 @@ class Msm final : public MsmEngine<F> {
 
   void add(size_t start, const unsigned char* scalars, size_t n) override {
     this->check_open(start, n, n_);
+    const auto opened = this->close_while_busy();
     for (size_t done = 0; done < n; done += block_size) {
       const size_t size = std::min(block_size, n - done);
       add_block(bases_ + (start + done) * sizeof(Affine<F>), scalars + done * 32, size);
     }
+    opened.again();
   }
 
   void add_point(const Affine<F>& p) override {

@@ -14,8 +14,9 @@ template <class F>
 class MsmEngine {
  public:
   virtual ~MsmEngine() = default;
-  /// Adds sum_i scalars[i] * bases[start + i]: canonical scalars, 32 bytes each. std::invalid_argument, with the sum
-  /// spoiled, if the range leaves the bases or a scalar is not below r.
+  /// Adds sum_i scalars[i] * bases[start + i]: canonical scalars, 32 bytes each. std::invalid_argument if the range leaves
+  /// the bases, with nothing added, or if a scalar is not below r. That, and whatever else is thrown halfway, leaves no sum:
+  /// the accumulator is closed.
   virtual void add(size_t start, const unsigned char* scalars, size_t n) = 0;
   virtual void add_point(const Affine<F>& p) = 0;
   /// Does what can be done of `finish` before the rest of the scalars, about `missing` of them, is there; for idle times,
@@ -30,8 +31,19 @@ class MsmEngine {
   bool finished_ = false;
   std::mutex mutex_;
 
+  /// Closed until it is opened again, which what throws in between does not come to.
+  class Busy {
+   public:
+    explicit Busy(bool& finished) : finished_(finished) { finished = true; }
+    void again() const { finished_ = false; }
+
+   private:
+    bool& finished_;
+  };
+  Busy close_while_busy() { return Busy(finished_); }
+
   void check_open(size_t start, size_t n, size_t bases) const {
-    if (finished_) throw std::invalid_argument("the accumulator is finished");
+    if (finished_) throw std::invalid_argument("the accumulator is finished, or failed halfway");
     if (start > bases || n > bases - start) throw std::invalid_argument("the range leaves the bases");
   }
 };

@@ -1,7 +1,5 @@
 #include "pool.hpp"
 
-#include <pthread.h>
-
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "cpu.hpp"
+#include "per_process.hpp"
 
 namespace hp {
 namespace {
@@ -91,21 +90,6 @@ class Pool {
   unsigned workers_ = 0;
 };
 
-// Never destroyed: workers outlive main's statics. A forked child has none of the parent's threads, and perhaps a locked
-// mutex, so it gets a new pool.
-std::atomic<Pool*> pool{nullptr};
-
-Pool& the_pool() {
-  Pool* p = pool.load(std::memory_order_acquire);
-  if (p) return *p;
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
-  (void)registered;
-  auto fresh = new Pool;
-  if (pool.compare_exchange_strong(p, fresh)) return *fresh;
-  delete fresh;
-  return *p;
-}
-
 }  // namespace
 
 unsigned default_threads() {
@@ -127,7 +111,7 @@ void parallel_for(size_t n, unsigned threads, const std::function<void(size_t)>&
     return;
   }
   Job job(n, unsigned(std::min<size_t>(threads, n)) - 1, body);
-  the_pool().run(job);
+  per_process<Pool>().run(job);
   if (job.error) std::rethrow_exception(job.error);
 }
 

@@ -113,6 +113,22 @@ def test_multiples_of_infinity_and_of_refused_scalars() -> None:
         WIDE.g1_fixed_base(G1, FrVector(k))
 
 
+@pytest.mark.parametrize("engine", [WIDE, SCALAR])
+def test_a_sum_that_failed_halfway_is_closed_and_one_out_of_range_is_not(engine: CpuBackend) -> None:
+    bases, good = engine.g1_fixed_base(G1, scalars(N)), scalars(N)
+    spoiled = good.limbs.copy()
+    spoiled[N - 1] = np.frombuffer(R.to_bytes(32, "little"), dtype=np.uint64)
+    accumulator = engine.g1_accumulator(bases)
+    with pytest.raises(InvalidInputError, match="leaves the bases"):
+        accumulator.add(1, good)
+    accumulator.add(0, good)
+    with pytest.raises(InvalidInputError, match="not below r"):
+        accumulator.add(0, FrVector(spoiled))
+    for late in (accumulator.finish, lambda: accumulator.settle(0), lambda: accumulator.add(0, good)):
+        with pytest.raises(InvalidInputError, match="failed halfway"):
+            late()
+
+
 def test_opposite_points_cancel_to_infinity() -> None:
     """Every bucket holds P and -P: sums pass through infinity in every lane."""
     p = g1_vector([G1]).limbs[0]

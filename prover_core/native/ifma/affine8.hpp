@@ -34,7 +34,8 @@ class Round {
   }
   size_t size() const { return additions_.size(); }
 
-  /// Additions of one round may share no row that one of them writes, unless the one that reads comes after it.
+  /// Additions of one round may share no row that one of them writes, unless the one that reads comes after it; and no right
+  /// row, unless they are said to be blank perhaps, which keeps it (see `enter`).
   void push(const Addition& a) { additions_.push_back(a); }
   void set_out(size_t i, std::uint32_t row) { additions_[i].out = row; }
   void may_be_blank(size_t i) { additions_[i].may_be_blank = true; }
@@ -77,7 +78,7 @@ class Round {
   }
 
   /// Writes the sums. An addition alone is one long chain of dependent products, so two are finished abreast, one of each
-  /// chain. `meanwhile(i)`, after each such step: all from number i on are finished. `aside()` is called eight times a step.
+  /// chain. `meanwhile(i)`, after each such step: all from number i on are finished. `aside()` is called four times for each.
   template <class Meanwhile, class Aside>
   [[gnu::noinline]] void finish(const Row<E>* from, Row<E>* to, const Meanwhile& meanwhile, const Aside& aside) {
     size_t i = additions_.size();

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <vector>
 
+#include "curve.hpp"
 #include "ifma/affine8.hpp"
 #include "ifma/scratch.hpp"
 #include "ifma/wide.hpp"
@@ -47,6 +48,16 @@ template <class E>
   Stored<E>* p[8];
   for (int i = 0; i < 8; i++) p[i] = first + i;
   store_rows(row, p);
+}
+
+/// As the rest of the library has it, from the isomorphic curve: x as it lies, four times y (see coordinate8.hpp).
+template <class F>
+Affine<F> unscaled(const Stored<typename CoordinateOf<F>::type>& s) {
+  if (s.is_blank()) return Affine<F>::infinity();
+  const Stored<typename CoordinateOf<F>::type>* const same[8] = {&s, &s, &s, &s, &s, &s, &s, &s};
+  Row<typename CoordinateOf<F>::type> row;
+  load_rows(row, same);
+  return {row.x.lane(0), row.y.lane(0).twice().twice()};
 }
 
 /// Reference to a point: index, sign, and whether the index is into the prepared points or into stored points.

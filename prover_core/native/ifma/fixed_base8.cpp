@@ -73,7 +73,7 @@ class FixedBase8 {
       for (size_t begin = 0; begin < known; begin += block_rows) {
         round.clear();
         for (size_t r = begin; r < std::min(known, begin + block_rows); r++)
-          round.push({std::uint32_t(r), std::uint32_t(rows), std::uint32_t(known + r), true});
+          round.push({std::uint32_t(r), std::uint32_t(rows), std::uint32_t(known + r), true});  // true keeps `last`
         round.add(row);
       }
     }

@@ -22,7 +22,7 @@ class WideMsm final : public MsmEngine<F> {
       : bases_(bases),
         n_(n),
         threads_(threads ? threads : default_threads()),
-        ones_(one_lists, blank()),
+        ones_(one_lists, Stored<E>{}),
         rest_(Xyzz<F>::infinity()) {
     shape(n);
   }
@@ -32,7 +32,7 @@ class WideMsm final : public MsmEngine<F> {
     const bool whole = !begun_ && n == n_ && n <= at_once;
     if (whole) block_ = std::max(block_, n);
     begun_ = true;
-    this->finished_ = true;  // until this is done: what throws halfway leaves no sum
+    const auto opened = this->close_while_busy();
     for (size_t done = 0; done < n;) {
       if (pending_ == block_) flush();
       const size_t size = std::min({n - done, block_ - pending_, mapped_ ? stripe() : n});
@@ -41,7 +41,7 @@ class WideMsm final : public MsmEngine<F> {
       done += size;
       if (pending_ == block_ && !whole) flush();
     }
-    this->finished_ = false;
+    opened.again();
   }
 
   void bases_are_mapped() override { mapped_ = true; }
@@ -54,13 +54,13 @@ class WideMsm final : public MsmEngine<F> {
   void settle(size_t missing) override {
     this->check_open(0, 0, n_);
     missing = std::min(missing, n_);
-    this->finished_ = true;
+    const auto opened = this->close_while_busy();
     flush();
     if (cost(windows_, missing) > worthwhile * cost(windows_for(missing), missing)) {
       reduce_all();
       shape(missing);
     }
-    this->finished_ = false;
+    opened.again();
   }
 
   Affine<F> finish() override {
@@ -72,7 +72,7 @@ class WideMsm final : public MsmEngine<F> {
       flush();
       reduce_all();
     }
-    for (const Stored<E>& s : ones_) rest_.add(unscaled(s));
+    for (const Stored<E>& s : ones_) rest_.add(unscaled<F>(s));
     return rest_.to_affine();
   }
 
@@ -82,8 +82,7 @@ class WideMsm final : public MsmEngine<F> {
   static constexpr unsigned max_bits = DigitSorter::max_bits;
   static constexpr size_t piece = 2048;
   static constexpr size_t small = size_t(1) << 16;
-  // Scalars that are summed window by window if they come together. With more the points of one window's lists lie too far
-  // apart: 2^20 at once measured 5 to 10 % slower than in blocks.
+  // Scalars that are summed window by window if they come together. More take as long as in blocks, and more memory.
   static constexpr size_t at_once = size_t(1) << 19;
   static constexpr unsigned side_by_side = 3;         // windows a thread that are open together then
   static constexpr size_t one_lists = 8;
@@ -118,8 +117,6 @@ class WideMsm final : public MsmEngine<F> {
 
   /// Mapped bases that are looked at before their pages are given back.
   size_t stripe() const { return piece * threads_; }
-
-  static Stored<E> blank() { return Stored<E>{}; }
 
   static SignedWindows windows_for(size_t n) { return SignedWindows::cheapest(std::max(n, fewest), bucket_cost, max_bits); }
 
@@ -344,12 +341,12 @@ class WideMsm final : public MsmEngine<F> {
     for (size_t i = begin; i < end; i++) {
       const auto& window = windows[i - begin];
       for (const auto& part : window.parts) {
-        auto p = Xyzz<F>::from(unscaled(part.point));
+        auto p = Xyzz<F>::from(unscaled<F>(part.point));
         for (unsigned k = 0; k < part.shift; k++) p = p.twice();
         sums[i].add(p);
       }
       if (const u64 low = slice(i % slices_).first)
-        sums[i].add(Xyzz<F>::from(unscaled(window.plain)).times_vartime(&low, windows_.bits));
+        sums[i].add(Xyzz<F>::from(unscaled<F>(window.plain)).times_vartime(&low, windows_.bits));
     }
   }
 
@@ -362,15 +359,6 @@ class WideMsm final : public MsmEngine<F> {
       std::memset(static_cast<void*>(buckets_[w].get()), 0, windows_.buckets() * sizeof(Stored<E>));
     }
     return buckets_[w].get();
-  }
-
-  /// Back from the isomorphic curve: x as it lies, four times y (see coordinate8.hpp).
-  static Affine<F> unscaled(const Stored<E>& s) {
-    if (s.is_blank()) return Affine<F>::infinity();
-    const Stored<E>* const same[8] = {&s, &s, &s, &s, &s, &s, &s, &s};
-    Row<E> row;
-    load_rows(row, same);
-    return {row.x.lane(0), row.y.lane(0).twice().twice()};
   }
 };
 

@@ -1,10 +1,8 @@
 // Large temporary memory.
 #pragma once
-#include <pthread.h>
 #include <sys/mman.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <cstdlib>
 #include <iterator>
@@ -12,6 +10,8 @@
 #include <mutex>
 #include <new>
 #include <utility>
+
+#include "per_process.hpp"
 
 namespace hp::ifma {
 
@@ -28,19 +28,7 @@ class BlockPool {
   /// So much at the beginning comes in small pages: what a small proof takes is not rounded up to huge ones.
   static constexpr size_t modest = size_t(8) << 20;
 
-  /// Never destroyed: threads may outlive static objects. A forked child gets a new one, since another thread may have had the
-  /// parent's mutex.
-  static BlockPool& shared() {
-    static std::atomic<BlockPool*> pool{nullptr};
-    BlockPool* p = pool.load(std::memory_order_acquire);
-    if (p) return *p;
-    static const int registered = pthread_atfork(nullptr, nullptr, [] { pool.store(nullptr, std::memory_order_release); });
-    (void)registered;
-    auto fresh = new BlockPool;
-    if (pool.compare_exchange_strong(p, fresh)) return *fresh;
-    delete fresh;
-    return *p;
-  }
+  static BlockPool& shared() { return per_process<BlockPool>(); }
 
   /// At least `bytes`. std::bad_alloc.
   Block take(size_t bytes) {
